@@ -1,0 +1,288 @@
+"""The command line: parsing and printing, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lrsearch._terminal import NOTHING_FINISHED, console_for, errors, fail, print_json, say
+from lrsearch.exceptions import LrsearchError, UnsupportedError
+
+if TYPE_CHECKING:
+    import optuna
+
+    from lrsearch.training import Task
+
+app = typer.Typer(
+    help="Find the best learning rate and schedule for a fixed training budget.\n\n"
+    "Begin with `lrsearch sweep digits`. TASK is an embedded task (digits, digits-cnn), "
+    "module:name, or path/to/file.py:name of a lrsearch.Task of yours.\n\n"
+    "Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 no trial has finished; "
+    "130 interrupted (the same command again goes on).",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="digits, digits-cnn, module:name or file.py:name")
+]
+Storage = Annotated[
+    str, typer.Option(help="sqlite:///FILE, journal:///FILE, or a database URL that Optuna takes")
+]
+StudyName = Annotated[
+    str | None, typer.Option("--study", help="name of the study; not needed if there is only one")
+]
+Budget = Annotated[
+    int | None, typer.Option(help="optimizer steps of a run  [default: the task's own]")
+]
+Seed = Annotated[int | None, typer.Option(help="seed of everything  [default: 0, or the study's]")]
+Json = Annotated[
+    bool, typer.Option("--json", help="print one JSON document; progress goes to standard error")
+]
+LOCAL = "sqlite:///lrsearch.db"
+
+
+@app.command()
+def edge(task: TaskName, budget: Budget = None, seed: Seed = None, json_: Json = False) -> None:
+    """Measure the edge of stability of TASK: the learning rate that multipliers count from.
+
+    A handful of short annealed runs on common batches; about 0.3 of a full run.
+
+    Example: lrsearch edge digits --budget 600
+    """
+    from lrsearch.sweeps import Live, task_edge
+
+    with errors(json_):
+        console = console_for(json_)
+        found = _task(task)
+        steps = found.budget if budget is None else budget
+        live = Live(console, trials=0, budget=steps)
+        result = task_edge(found, budget=steps, seed=seed or 0, progress=live.note)
+        live.edge(result, measured=True)
+        if json_:
+            print_json(result.to_dict())
+            return
+        say(console, f"cost {result.cost / steps:.2f} full runs of {steps} steps")
+        if result.rho is not None:
+            say(console, f"normalised sharpness while training at it: rho = {result.rho:.2g}")
+        say(console, f"next: lrsearch sweep {task} --budget {steps}")
+
+
+@app.command()
+def sweep(
+    task: TaskName,
+    budget: Budget = None,
+    trials: Annotated[int, typer.Option(min=1, help="trials in the study in the end")] = 20,
+    timeout: Annotated[
+        float | None, typer.Option(help="seconds after which no new trial begins")
+    ] = None,
+    families: Annotated[
+        str | None, typer.Option(help="schedule families, comma-separated  [default: all]")
+    ] = None,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[FAMILY:]RATE",
+            help="a known peak learning rate to try first, such as cosine:0.1; may be repeated",
+        ),
+    ] = None,
+    seed: Seed = None,
+    storage: Storage = LOCAL,
+    study: Annotated[
+        str | None, typer.Option(help="name of the study  [default: TASK-BUDGET]")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="folder for the best schedule and its picture")
+    ] = Path(),
+    confirm: Annotated[
+        int, typer.Option(min=0, help="retrain the winner with this many fresh seeds")
+    ] = 0,
+    watch_share: Annotated[
+        float, typer.Option(help="share of a run's cost that may go into watching it")
+    ] = 0.02,
+    json_: Json = False,
+) -> None:
+    """Find the best schedule for TASK, and go on where an earlier sweep stopped.
+
+    Measures the edge, searches schedule families and edge multipliers, stops runs that diverged,
+    died or train far below the edge, and writes the best schedule. Stop it at any time; the same
+    command continues. Several such processes may share a storage.
+
+    Example: lrsearch sweep digits --budget 600
+
+    Example: lrsearch sweep my_task.py:task --trials 30 --enqueue cosine:0.1 --storage sqlite:///runs.db
+    """
+    from lrsearch.search import ScheduleSpace
+    from lrsearch.sweeps import (
+        Live,
+        interruptible,
+        leaderboard,
+        shown,
+        summary,
+        table_of,
+        write_winner,
+    )
+    from lrsearch.sweeps import confirm as retrain
+    from lrsearch.sweeps import sweep as run
+
+    with errors(json_):
+        console = console_for(json_)
+        found = _task(task)
+        names = tuple(n.strip() for n in families.split(",")) if families else ()
+        space = ScheduleSpace(found.budget if budget is None else budget, families=names)
+        name = study or f"{found.name}-{space.budget}"
+        rates = [_rate(text) for text in enqueue or ()]
+        live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
+        say(console, f"task {found.name}: {found.metric}, {space.budget} steps a run, study {name}")
+        with interruptible(live.note) as interrupted:
+            with live:
+                result = run(
+                    found,
+                    space,
+                    storage=storage,
+                    study_name=name,
+                    trials=trials,
+                    timeout=timeout,
+                    seed=seed,
+                    share=watch_share,
+                    rates=rates,
+                    listener=live,
+                    interrupted=interrupted,
+                )
+            _require_finished(result.study, json_)
+            again = None
+            if confirm:
+                again = retrain(
+                    result.study, found, seeds=confirm, note=live.note, interrupted=interrupted
+                )
+        files = write_winner(result.study, found.metric, out, live.note)
+        if json_:
+            print_json(summary(result.study, edge=result.edge, confirmation=again, files=files))
+            return
+        board = leaderboard(result.study)
+        console.print(table_of(board, found.metric, top=10))
+        spent = float(board["cost"].sum())
+        say(
+            console,
+            f"cost {spent:.1f} full runs for {len(board)} trials, "
+            f"{result.edge.cost / space.budget:.1f} for the edge",
+        )
+        if again is not None:
+            say(console, again.sentence(found.metric))
+        if not result.complete:
+            say(console, f"out of time after {timeout:g} s: the same command goes on")
+        options = f"--budget {space.budget} --storage {shown(storage)} --study {name}"
+        say(
+            console,
+            "",
+            *(f"{what} of the winner: {path}" for what, path in files.items()),
+            "next:",
+            f"  lrsearch export {files['schedule']} --format torch   # code for your own loop",
+            f"  lrsearch show --storage {shown(storage)} --study {name}   # why each trial ended",
+            f"  lrsearch sweep {task} {options} --trials {2 * trials}   # go on from here",
+        )
+
+
+@app.command()
+def show(
+    storage: Storage = LOCAL,
+    study: StudyName = None,
+    top: Annotated[int | None, typer.Option(min=1, help="only the first rows")] = None,
+    json_: Json = False,
+) -> None:
+    """Show a study: peak rates, cost, and why each trial ended.
+
+    Example: lrsearch show --storage sqlite:///lrsearch.db --study digits-600
+    """
+    from lrsearch.sweeps import leaderboard, summary, table_of
+
+    with errors(json_):
+        opened = _open(storage, study)
+        if json_:
+            print_json(summary(opened))
+            return
+        metric = opened.user_attrs.get("lrsearch:task", {}).get("metric", "value")
+        board = leaderboard(opened)
+        console = console_for(False)
+        console.print(table_of(board, metric, top))
+        say(console, f"study {opened.study_name}: cost {board['cost'].sum():.1f} full runs")
+
+
+@app.command()
+def export(
+    schedule: Annotated[
+        Path | None, typer.Argument(help="a schedule written by sweep; else the best of a study")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="json, csv or torch")] = "json",
+    storage: Storage = LOCAL,
+    study: StudyName = None,
+    trial: Annotated[int | None, typer.Option(help="this trial instead of the best one")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="file to write  [default: standard output]"),
+    ] = None,
+) -> None:
+    """Write a schedule: json (the document), csv (step, rate), torch (code that needs no lrsearch).
+
+    Example: lrsearch export digits-600.json --format torch -o schedule.py
+
+    Example: lrsearch export --study digits-600 --trial 7 --format csv
+    """
+    from lrsearch.schedules import Schedule
+    from lrsearch.schedules import export as render
+    from lrsearch.sweeps import schedule_of
+
+    with errors(False):
+        if schedule is not None:
+            chosen = Schedule.load(schedule)
+        else:
+            chosen = schedule_of(_open(storage, study), trial)
+        text = render(chosen, format_)
+        if output is None:
+            typer.echo(text, nl=not text.endswith("\n"))
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
+            typer.echo(f"wrote {output}", err=True)
+
+
+def main() -> None:
+    """Entry point of the `lrsearch` command."""
+    app()
+
+
+def _require_finished(study: optuna.Study, as_json: bool) -> None:
+    from lrsearch.integrations.optuna import best_schedule
+
+    try:
+        best_schedule(study)
+    except LrsearchError as error:
+        fail(str(error), type(error).__name__, as_json, NOTHING_FINISHED)
+
+
+def _task(spec: str) -> Task:
+    from lrsearch.tasks import EMBEDDED
+    from lrsearch.training import find_task
+
+    return find_task(spec, EMBEDDED)
+
+
+def _open(storage: str, study: str | None) -> optuna.Study:
+    from lrsearch.sweeps import only_study, open_storage, open_study
+
+    opened = open_storage(storage, create=False)
+    return open_study(opened, study if study is not None else only_study(opened))
+
+
+def _rate(text: str) -> tuple[str | None, float]:
+    family, _, number = text.rpartition(":")
+    try:
+        return family or None, float(number)
+    except ValueError:
+        raise UnsupportedError(
+            f"--enqueue takes [FAMILY:]RATE, such as cosine:0.1 or 0.1, got {text!r}."
+        ) from None

@@ -1,0 +1,38 @@
+"""Batches for a calibration, taken from a loader at no trace in the global generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+
+from lrsearch.curvature._calibrate import FRESH
+from lrsearch.exceptions import CalibrationError
+
+HELD = 128  # batches kept in memory at most; longer runs cycle through them
+
+
+def hold(loader: Iterable[Any], steps: int) -> tuple[list[Any], list[Any]]:
+    """Batches to train on and fresh ones to judge by, for annealed runs of ``steps`` steps.
+
+    A loader with too few batches gives a quarter of them to judging; a single batch serves both.
+
+    Raises:
+        CalibrationError: If the loader is an iterator (which would be used up) or has no batch.
+    """
+    if isinstance(loader, Iterator):
+        raise CalibrationError(
+            f"the loader is an iterator ({type(loader).__name__}) and reading from it would use up "
+            "the run's batches: pass what it was made from, such as the DataLoader itself."
+        )
+    generator = torch.get_rng_state()
+    try:
+        held = list(islice(loader, min(steps, HELD) + FRESH))
+    finally:
+        torch.set_rng_state(generator)
+    if not held:
+        raise CalibrationError("the loader has no batch: give it data.")
+    fresh = min(FRESH, len(held) // 4)
+    return (held[:-fresh], held[-fresh:]) if fresh else (held, held)

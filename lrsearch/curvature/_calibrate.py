@@ -1,0 +1,201 @@
+"""Calibration of the edge: short annealed runs on common batches, joined with the usual rate.
+
+From the same weights and on the same batches, train for a few dozen steps with the rate going
+linearly to zero, at rates a factor of two apart, starting from the usual rate of the optimizer;
+take the parabola's minimum of the log loss on batches that were not trained on. The edge is that
+rate and the usual one, mixed 4 : 1 in octaves. Of the recipes measured when the project began
+this one transferred best per gradient spent: 0.50 octaves (root mean square, one constant for
+SGD, momentum and Adam, 27 tasks) with 80-step runs, against 1.24 for the usual rate alone and
+1.0-1.1 for recipes that read the curvature of a run under a growing rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from lrsearch.curvature import _metric as metric
+from lrsearch.curvature._bracket import bottom, vertex
+from lrsearch.curvature._cost import CENTRAL_READING, FORWARD
+from lrsearch.curvature._guard import dot, quiet, restored
+from lrsearch.curvature._probe import LossFn
+from lrsearch.curvature._secant import sharpness_along
+from lrsearch.curvature._snapshot import Snapshot, set_aside
+from lrsearch.exceptions import CalibrationError
+from lrsearch.stability import Edge
+
+METHOD = "annealed runs"
+USUAL_SHARE = 0.2  # weight of the usual rate in octaves
+RUNS = 4.5  # annealed runs that a calibration takes as a rule, for planning its length
+SHORTEST, LONGEST = 20, 200
+FRESH = 8  # batches held out to judge the runs
+READ_AT = (0.4, 0.5, 0.6)  # progress of an annealed run at which its sharpness is read
+
+
+def proxy_steps(budget: int, share: float) -> int:
+    """Length of one annealed run when a calibration may cost ``share`` of a run of ``budget``."""
+    return int(min(max(share * budget / RUNS, SHORTEST), LONGEST))
+
+
+def calibrate(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_fn: LossFn,
+    batches: Sequence[Any],
+    fresh: Sequence[Any],
+    *,
+    steps: int,
+    progress: Callable[[str], None] | None = None,
+) -> Edge:
+    """Measure the edge learning rate at the model's current weights.
+
+    Everything is put back as it was. The result depends on nothing but weights, batches and
+    options.
+
+    Args:
+        model: The model.
+        optimizer: Its optimizer; where its kind has no usual rate, its own rate is where to begin.
+        loss_fn: ``loss_fn(model, batch) -> scalar``.
+        batches: Training batches, cycled through in the same order by every run.
+        fresh: Batches to judge by, not among ``batches``.
+        steps: Length of one annealed run.
+        progress: Told one line for every run.
+
+    Raises:
+        CalibrationError: If no rate trains the model at all.
+
+    Cost: about ``4.5 * steps`` gradients where the usual rate is within two octaves, more
+    otherwise; stated in the result.
+    """
+    known = metric.usual_rate(optimizer)
+    usual = known if known is not None else metric.learning_rate(optimizer)
+    if not (math.isfinite(usual) and usual > 0):
+        raise CalibrationError(f"the optimizer's learning rate is {usual!r}: give it one > 0.")
+    runs: dict[int, _Run] = {}
+    with set_aside(model, optimizer) as snapshot:
+        first = metric.learning_rate(optimizer)
+        ratios = [float(g["lr"]) / first if first > 0 else 1.0 for g in optimizer.param_groups]
+        start = torch.get_rng_state()
+
+        def value(octave: int) -> float:
+            snapshot.rewind()
+            torch.set_rng_state(start)  # the same dropout for every rate
+            run = _Run(usual * 2.0**octave)
+            run.train(snapshot, ratios, loss_fn, batches, steps)
+            run.judge(model, loss_fn, fresh)
+            runs[octave] = run
+            if progress is not None:
+                progress(f"annealed run {len(runs)}: rate {run.rate:.3g} gives {run.value:.4g}")
+            return run.value
+
+        untrained = _Run(0.0)
+        snapshot.rewind()
+        untrained.judge(model, loss_fn, fresh)
+        if not math.isfinite(untrained.value):
+            raise CalibrationError(
+                "the loss is not finite before the first step: check the data and loss_fn."
+            )
+        best, values = bottom(value, untrained.value)
+    if not values[best] < untrained.value:
+        raise CalibrationError(
+            f"no learning rate between {min(r.rate for r in runs.values()):.1e} and "
+            f"{max(r.rate for r in runs.values()):.1e} lowered the loss ({untrained.value:.4g}) in "
+            f"{steps} steps: check loss_fn, or pass an edge of your own (lrsearch.Edge.known)."
+        )
+    scale = math.log if min(values.values()) > 0 else float
+    left, middle, right = (
+        scale(v) if math.isfinite(v) else math.inf for v in (values[best + i] for i in (-1, 0, 1))
+    )
+    proxy = usual * 2.0 ** (best + vertex(left, middle, right))
+    share = USUAL_SHARE if known is not None else 0.0
+    return Edge(
+        learning_rate=proxy ** (1.0 - share) * usual**share,
+        uncertainty=_uncertainty(steps),
+        method=METHOD,
+        optimizer=type(optimizer).__name__,
+        usual_rate=usual,
+        proxy_rate=proxy,
+        sharpness=runs[best].sharpness,
+        threshold=metric.threshold(optimizer),
+        proxy_steps=steps,
+        cost=untrained.cost + sum(run.cost for run in runs.values()),
+        trace=tuple(
+            (r.rate, r.value if math.isfinite(r.value) else None)
+            for r in sorted(runs.values(), key=lambda r: r.rate)
+        ),
+    )
+
+
+class _Run:
+    """One annealed run: its rate, what it reached, and what it cost."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.value = math.inf
+        self.cost = 0.0
+        self.finite = True
+        self._readings: list[float] = []
+
+    @property
+    def sharpness(self) -> float | None:
+        return median(self._readings) if self._readings else None
+
+    def train(
+        self,
+        snapshot: Snapshot,
+        ratios: Sequence[float],
+        loss_fn: LossFn,
+        batches: Sequence[Any],
+        steps: int,
+    ) -> None:
+        """Train from the snapshot with the rate going linearly to zero, after a short warm-up."""
+        model, optimizer = snapshot.model, snapshot.optimizer
+        model.train()
+        warmup = max(1, steps // 10)
+        read = {round(x * steps) for x in READ_AT}
+        for i in range(steps):
+            rate = self.rate * min((i + 1) / warmup, 1.0 - i / steps)
+            for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+                group["lr"] = rate * ratio
+            batch = batches[i % len(batches)]
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_fn(model, batch)
+            self.cost += 1.0
+            if not torch.isfinite(loss):
+                self.finite = False
+                return
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if i in read:
+                self._read(model, optimizer, loss_fn, batch)
+
+    def judge(self, model: nn.Module, loss_fn: LossFn, fresh: Sequence[Any]) -> None:
+        """Mean loss on the fresh batches, infinite where the run diverged."""
+        if not self.finite:
+            return
+        with quiet(model):
+            losses = [float(loss_fn(model, batch)) for batch in fresh]
+        self.cost += FORWARD * len(fresh)
+        mean = sum(losses) / len(losses)
+        self.value = mean if math.isfinite(mean) else math.inf
+
+    def _read(self, model: nn.Module, optimizer: Optimizer, loss_fn: LossFn, batch: Any) -> None:
+        params = metric.trained(optimizer)
+        d = metric.direction(optimizer)
+        slope = float(dot([p.grad for p in params if p.grad is not None], d))
+        with quiet(model), restored(params):
+            secant = sharpness_along(lambda: float(loss_fn(model, batch)), params, d, slope)
+        self.cost += CENTRAL_READING
+        if secant.sharpness is not None:
+            self._readings.append(secant.sharpness)
+
+
+def _uncertainty(steps: int) -> float:
+    """Expected error in octaves: 0.50 at 80 steps, falling with the length as was measured."""
+    return float(0.5 * (80.0 / steps) ** 0.28)

@@ -1,0 +1,102 @@
+"""The two functions of a user's own loop: `edge` and `watch`, for a trial or for none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lrsearch.curvature import Watch, calibrate, hold, proxy_steps
+from lrsearch.exceptions import UnsupportedError
+from lrsearch.stability import Edge, Host
+
+LossFn = Callable[[nn.Module, Any], Tensor]
+DEFAULT_BUDGET = 1_000
+DEFAULT_SHARE = 0.3
+
+
+def edge(
+    trial: Any,
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_fn: LossFn,
+    loader: Iterable[Any],
+    *,
+    key: Any = (),
+    budget: int | None = None,
+    share: float = DEFAULT_SHARE,
+    progress: Callable[[str], None] | None = None,
+) -> Edge:
+    """The edge learning rate of a model and its optimizer: measured once per key, then remembered.
+
+    Model, optimizer and random generators are put back as they were. Within a study the first trial
+    with a key measures, the others read the result; ``key`` holds whatever changes the edge (width,
+    batch size, ...).
+
+    Args:
+        trial: The Optuna trial, or ``None`` to measure without a study.
+        model: The model, at its initial weights.
+        optimizer: Its optimizer.
+        loss_fn: ``loss_fn(model, batch) -> scalar``, the training loss.
+        loader: Iterable of training batches (not an iterator).
+        key: Plain values that tell apart what has different edges.
+        budget: Optimizer steps of a run; by default that of the study's space, else 1,000.
+        share: What the measurement may cost, as a share of one run; a rule of thumb, the true cost
+            stands in the result.
+        progress: Told one line for every annealed run.
+
+    Raises:
+        CalibrationError: If no rate trains the model.
+
+    Cost: about ``share * budget`` gradients the first time, nothing afterwards.
+    """
+    from lrsearch.integrations.optuna import EdgeSampler, edge_key, store_edge, stored_edge
+
+    study = getattr(trial, "study", None)
+    name = edge_key(key, type(optimizer).__name__)
+    if study is not None:
+        known = stored_edge(study, name)
+        if known is not None:
+            return known
+        sampler = study.sampler
+        if budget is None and isinstance(sampler, EdgeSampler):
+            budget = sampler.space.budget
+    steps = proxy_steps(budget or DEFAULT_BUDGET, share)
+    batches, fresh = hold(loader, steps)
+    found = calibrate(model, optimizer, loss_fn, batches, fresh, steps=steps, progress=progress)
+    return found if study is None else store_edge(study, name, found)
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_fn: LossFn | None = None,
+    *,
+    host: Any = None,
+    budget: int | None = None,
+    share: float = 0.02,
+) -> Watch:
+    """Watch one training run; see `lrsearch.curvature.Watch` for what it measures and costs.
+
+    Args:
+        model: The model that is trained.
+        optimizer: Its optimizer.
+        loss_fn: ``loss_fn(model, batch) -> scalar``, the training loss.
+        host: An Optuna trial, any `lrsearch.stability.Host`, or ``None`` for a run on its own.
+        budget: Optimizer steps of the run, where the host does not know it.
+        share: Share of the run's cost that may go into watching.
+
+    Raises:
+        UnsupportedError: If ``host`` is none of these.
+    """
+    if host is not None and not isinstance(host, Host):
+        if not (hasattr(host, "set_user_attr") and hasattr(host, "user_attrs")):
+            raise UnsupportedError(
+                f"host must be an Optuna trial, a lrsearch.stability.Host or None, got {host!r}."
+            )
+        from lrsearch.integrations.optuna import OptunaHost
+
+        host = OptunaHost(host)
+    return Watch(model, optimizer, loss_fn, host=host, budget=budget, share=share)

@@ -1,0 +1,76 @@
+"""What lrsearch stores in Optuna's studies and trials, and how it is read back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lrsearch.exceptions import DocumentError
+from lrsearch.search import PLAN_KEY, Plan, TrialRecord
+from lrsearch.stability import Reading, Verdict
+
+READING_PREFIX = "lrsearch:reading:"
+VERDICT_KEY = "lrsearch:verdict"
+SPACE_KEY = "lrsearch:space"
+ERROR_KEY = "lrsearch:error"
+EDGE_PREFIX = "lrsearch:edge:"
+
+logger = logging.getLogger("lrsearch")
+
+_STATES: Mapping[TrialState, Any] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.RUNNING: "running",
+}
+
+
+def reading_key(step: int) -> str:
+    """Attribute name of the reading at a step; sorts by step."""
+    return f"{READING_PREFIX}{step:010d}"
+
+
+def readings_of(attributes: Mapping[str, Any]) -> list[Reading]:
+    """All readings among a trial's attributes, by step; one that cannot be read is left out."""
+    found = []
+    for key in sorted(k for k in attributes if k.startswith(READING_PREFIX)):
+        try:
+            found.append(Reading.from_dict(attributes[key]))
+        except DocumentError as error:
+            logger.warning("reading %s left out: %s", key, error)
+    return found
+
+
+def plan_of(attributes: Mapping[str, Any]) -> Plan | None:
+    """The plan among a trial's attributes, if it has one."""
+    plain = attributes.get(PLAN_KEY)
+    return None if plain is None else Plan.from_dict(plain)
+
+
+def verdict_of(attributes: Mapping[str, Any]) -> Verdict | None:
+    """The verdict among a trial's attributes, if it was stopped by one."""
+    plain = attributes.get(VERDICT_KEY)
+    return None if plain is None else Verdict.from_dict(plain)
+
+
+def records_of(
+    trials: Iterable[FrozenTrial], directions: Iterable[StudyDirection], names: Iterable[str]
+) -> list[TrialRecord]:
+    """Trials as the engine sees them: parameters by these names, objectives to be minimised."""
+    signs = [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions]
+    wanted = set(names)
+    return [
+        TrialRecord(
+            number=trial.number,
+            state=_STATES[trial.state],
+            parameters={n: v for n, v in trial.params.items() if n in wanted},
+            values=tuple(s * v for s, v in zip(signs, trial.values, strict=True))
+            if trial.state == TrialState.COMPLETE
+            else (),
+        )
+        for trial in trials
+        if trial.state in _STATES
+    ]

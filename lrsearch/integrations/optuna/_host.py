@@ -1,0 +1,74 @@
+"""An Optuna trial as the watch's host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+
+from lrsearch.integrations.optuna._attributes import VERDICT_KEY, plan_of, reading_key
+from lrsearch.integrations.optuna._pruner import StabilityPruner
+from lrsearch.search import decide
+from lrsearch.stability import CONTINUE, Reading, Verdict, diverged
+
+
+class OptunaHost:
+    """Keeps readings in a trial's attributes and stops it with ``TrialPruned`` and a reason.
+
+    The trial's reported values are the user's: nothing is ever reported here. Who decides:
+
+    - study with a `StabilityPruner`: its rules, then its wrapped pruner
+    - multi-objective study (where Optuna refuses to prune): the same rules, by the watch itself
+    - study with any other pruner: only a run that is no longer finite is stopped, so that NaN never
+      reaches the study; all else is left to that pruner
+    - a trial without a study (`optuna.trial.FixedTrial`): nothing is stopped
+    """
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+        self.study: optuna.Study | None = getattr(trial, "study", None)
+        self.plan = plan_of(trial.user_attrs)
+
+    @property
+    def budget(self) -> int | None:
+        """Budget of the trial's schedule."""
+        return self.plan.budget if self.plan else None
+
+    @property
+    def peak(self) -> float | None:
+        """Peak learning rate of the trial's schedule."""
+        return self.plan.peak if self.plan else None
+
+    def emit(self, reading: Reading) -> None:
+        """Store a reading as one attribute of the trial."""
+        self.trial.set_user_attr(reading_key(reading.step), reading.to_dict())
+
+    def decide(self, readings: Sequence[Reading]) -> Verdict:
+        """Ask whoever decides in this study."""
+        if self.study is None:
+            return CONTINUE
+        if len(self.study.directions) > 1:
+            return decide(readings, plan=self.plan)
+        pruner = self.study.pruner
+        if not isinstance(pruner, StabilityPruner):
+            finite = not readings or readings[-1].finite
+            return CONTINUE if finite else diverged(readings) or CONTINUE
+        verdict = pruner.judge(readings, self.plan)
+        if not verdict.stop and pruner.wrapped is not None and self.trial.should_prune():
+            return Verdict(
+                stop=True,
+                regime="host",
+                step=readings[-1].step,
+                reason=f"stopped by {type(pruner.wrapped).__name__} at step {readings[-1].step}",
+            )
+        return verdict
+
+    def stop(self, verdict: Verdict) -> None:
+        """Store the verdict, then end the trial.
+
+        Raises:
+            optuna.TrialPruned: Always.
+        """
+        self.trial.set_user_attr(VERDICT_KEY, verdict.to_dict())
+        raise optuna.TrialPruned(verdict.reason)

@@ -1,0 +1,135 @@
+"""What a study knows: its edges, its best schedule, rates to be tried."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError
+from lrsearch.integrations.optuna._attributes import EDGE_PREFIX, plan_of, verdict_of
+from lrsearch.schedules import Schedule, get_family
+from lrsearch.search import FAMILY, RATE_KEY
+from lrsearch.stability import Edge
+
+
+def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Schedule:
+    """The schedule of a study's best trial, with where it comes from.
+
+    Args:
+        study: A study whose trials used `ScheduleSpace.suggest`.
+        trial: The trial to take instead of the best one (multi-objective studies have no best).
+
+    Raises:
+        StudyMismatchError: If no trial has finished, several objectives leave no single best, or
+            the trial has no schedule.
+    """
+    if trial is None:
+        if len(study.directions) > 1:
+            raise StudyMismatchError(
+                f"study {study.study_name!r} has {len(study.directions)} objectives and no single "
+                "best trial: choose one of study.best_trials and pass it as trial=."
+            )
+        if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            raise StudyMismatchError(_nothing_finished(study))
+        trial = study.best_trial
+    plan = plan_of(trial.user_attrs)
+    if plan is None:
+        raise StudyMismatchError(
+            f"trial {trial.number} of study {study.study_name!r} has no schedule of lrsearch: was "
+            "it suggested by ScheduleSpace.suggest?"
+        )
+    return plan.schedule(
+        study=study.study_name,
+        trial=trial.number,
+        metric=trial.values[0] if len(trial.values or ()) == 1 else trial.values,
+        direction=[d.name.lower() for d in study.directions],
+        seed=trial.user_attrs.get("lrsearch:seed"),
+        versions=_versions(),
+    )
+
+
+def enqueue(
+    study: optuna.Study, learning_rate: float, family: str | None = None, **parameters: Any
+) -> None:
+    """Have a known peak learning rate tried next, in absolute units.
+
+    The multiplier follows once the trial's edge is measured, and may lie outside the space's
+    bounds. Needs the study's sampler to be an `EdgeSampler`.
+
+    Args:
+        study: The study.
+        learning_rate: Peak learning rate.
+        family: Schedule family; the sampler chooses if not given.
+        **parameters: Shape parameters of that family; its defaults if not given.
+
+    Raises:
+        InvalidSpaceError: If the rate is not finite and > 0, or the family is unknown.
+    """
+    if not (isinstance(learning_rate, float | int) and math.isfinite(learning_rate)):
+        raise InvalidSpaceError(f"learning_rate must be a finite number, got {learning_rate!r}.")
+    if learning_rate <= 0:
+        raise InvalidSpaceError(f"learning_rate must be > 0, got {learning_rate!r}.")
+    fixed: dict[str, Any] = {}
+    if family is not None:
+        known = {p.name for p in get_family(family).parameters}
+        if stray := set(parameters) - known:
+            raise InvalidSpaceError(f"{family} has no parameters {sorted(stray)}; has {known}.")
+        fixed = {FAMILY: family} | {f"{family}_{n}": v for n, v in parameters.items()}
+    elif parameters:
+        raise InvalidSpaceError(f"shape parameters {sorted(parameters)} need a family.")
+    study.enqueue_trial(fixed, user_attrs={RATE_KEY: float(learning_rate)})
+
+
+def edge_key(key: Any, optimizer: str) -> str:
+    """Attribute name of the edge measured for ``key`` and a kind of optimizer."""
+    return EDGE_PREFIX + json.dumps([optimizer, key], default=repr, sort_keys=True)
+
+
+def stored_edge(study: optuna.Study, name: str) -> Edge | None:
+    """The edge stored in the study under this attribute name."""
+    plain = study.user_attrs.get(name)
+    return None if plain is None else Edge.from_dict(plain)
+
+
+def store_edge(study: optuna.Study, name: str, edge: Edge) -> Edge:
+    """Store an edge, unless another worker was first: one key has one edge.
+
+    Returns:
+        The edge that stands in the study.
+    """
+    other = stored_edge(study, name)
+    if other is not None:
+        return other
+    study.set_user_attr(name, edge.to_dict())
+    return edge
+
+
+def _nothing_finished(study: optuna.Study) -> str:
+    trials = study.get_trials(deepcopy=False)
+    if not trials:
+        return f"study {study.study_name!r} has no trials yet: run it first."
+    states = Counter(t.state.name.lower() for t in trials)
+    reasons = Counter(
+        v.regime if (v := verdict_of(t.user_attrs)) else t.user_attrs.get("lrsearch:error", "?")
+        for t in trials
+        if t.state.is_finished()
+    )
+    ended = ", ".join(f"{n} {name}" for name, n in states.items())
+    why = "; ".join(f"{n} x {reason}" for reason, n in reasons.most_common(3))
+    return (
+        f"no trial of study {study.study_name!r} has finished ({ended}; {why or 'no reasons'}): "
+        "run more trials, or look at `lrsearch show`."
+    )
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    from lrsearch._version import __version__
+
+    return {"lrsearch": __version__, "optuna": optuna.__version__, "torch": str(torch.__version__)}

@@ -1,0 +1,29 @@
+"""What to try next and what to stop: space, records, engine, decide. Pure (numpy, scipy)."""
+
+from lrsearch.search._decide import decide as decide
+from lrsearch.search._dimension import Dimension as Dimension
+from lrsearch.search._engine import Engine as Engine
+from lrsearch.search._plan import Plan as Plan
+from lrsearch.search._records import TrialRecord as TrialRecord
+from lrsearch.search._records import ranked as ranked
+from lrsearch.search._space import FAMILY as FAMILY
+from lrsearch.search._space import MULTIPLIER as MULTIPLIER
+from lrsearch.search._space import PLAN_KEY as PLAN_KEY
+from lrsearch.search._space import RATE_KEY as RATE_KEY
+from lrsearch.search._space import REQUEST_KEY as REQUEST_KEY
+from lrsearch.search._space import ScheduleSpace as ScheduleSpace
+
+__all__ = [
+    "FAMILY",
+    "MULTIPLIER",
+    "PLAN_KEY",
+    "RATE_KEY",
+    "REQUEST_KEY",
+    "Dimension",
+    "Engine",
+    "Plan",
+    "ScheduleSpace",
+    "TrialRecord",
+    "decide",
+    "ranked",
+]

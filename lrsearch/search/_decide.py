@@ -1,0 +1,43 @@
+"""The one function that every host calls: does this run go on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lrsearch.search._plan import Plan
+from lrsearch.search._records import TrialRecord
+from lrsearch.stability import CONTINUE, Reading, Verdict, below_edge, dead, diverged
+
+RULES = (diverged, dead, below_edge)
+
+
+def decide(
+    readings: Sequence[Reading],
+    peers: Sequence[TrialRecord] = (),
+    plan: Plan | None = None,
+) -> Verdict:
+    """Judge a run from its readings.
+
+    Cheap and pure: a median and a slope over at most a hundred readings.
+
+    Args:
+        readings: The run's readings in order of their steps.
+        peers: Other trials of the study. The rules of this version judge a run alone, which is why
+            they need no other trial to act; stopping by comparison with peers loses winners unless
+            both are seen annealed.
+        plan: What the run set out to do; a budget or peak missing in the readings is taken from it.
+
+    Returns:
+        The first rule's verdict that stops the run, or `CONTINUE`.
+    """
+    if plan is not None:
+        readings = [
+            r if r.budget is not None else replace(r, budget=plan.budget, peak=plan.peak)
+            for r in readings
+        ]
+    for rule in RULES:
+        verdict = rule(readings)
+        if verdict is not None:
+            return verdict
+    return CONTINUE

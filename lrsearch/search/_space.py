@@ -1,0 +1,200 @@
+"""The search space: schedule family x shape parameters x edge multiplier, for a fixed budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lrsearch.exceptions import InvalidSpaceError, UnsupportedError
+from lrsearch.schedules import Schedule, families, get_family
+from lrsearch.search._alignment import alignment
+from lrsearch.search._dimension import Dimension, Setting, as_setting, shape_dimension
+from lrsearch.search._plan import Plan
+from lrsearch.stability import Edge
+
+SPACE_VERSION = 1
+FAMILY = "schedule_family"
+MULTIPLIER = "edge_multiplier"
+WARMUP = "warmup_fraction"
+PLAN_KEY = "lrsearch:plan"
+RATE_KEY = "lrsearch:learning_rate"
+REQUEST_KEY = "lrsearch:requested_multiplier"
+
+
+class SuggestingTrial(Protocol):
+    """The part of a trial that a space needs; Optuna's trials have it."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """Attributes stored with the trial."""
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Store an attribute with the trial."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number in [low, high]."""
+
+
+@dataclass(frozen=True)
+class ScheduleSpace:
+    """Families x shape parameters x edge multiplier, for one training budget.
+
+    A point's peak learning rate is ``multiplier * alignment(shape) * edge``.
+
+    Args:
+        budget: Optimizer steps of every run.
+        families: Schedule families to choose from; all of them by default.
+        multiplier: Bounds of the edge multiplier. Three octaves either way by default: the first
+            calibrations are 0.6-0.7 octaves off (root mean square) on unseen tasks, so this is four
+            sigma; the prior, not the bounds, keeps the search near 1.
+        warmup: Linear warm-up as a share of the budget: a number, or ``(low, high)`` to search it.
+        parameters: Settings for shape parameters by name: a value fixes one, ``(low, high)``
+            narrows its range, a list gives choices. Example: ``{"cooldown": 0.2, "phi": (0.5,
+            5.0)}``.
+
+    Raises:
+        InvalidSpaceError: If a value makes no sense; the message names it.
+    """
+
+    budget: int
+    families: tuple[str, ...] = ()
+    multiplier: tuple[float, float] = (0.125, 8.0)
+    warmup: float | tuple[float, float] = 0.05
+    parameters: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.budget, bool) or not isinstance(self.budget, int) or self.budget < 1:
+            raise InvalidSpaceError(
+                f"budget must be a whole number of optimizer steps >= 1, got {self.budget!r}."
+            )
+        names = (self.families,) if isinstance(self.families, str) else tuple(self.families)
+        object.__setattr__(self, "families", names or families())
+        unknown = [name for name in self.families if name not in families()]
+        if unknown:
+            raise InvalidSpaceError(
+                f"unknown schedule families {unknown}; known: {', '.join(families())}."
+            )
+        if len(set(self.families)) != len(self.families):
+            raise InvalidSpaceError(f"a family stands twice in {list(self.families)}.")
+        low, high = self.multiplier
+        if not (math.isfinite(high) and 0 < low < high):
+            raise InvalidSpaceError(
+                f"multiplier bounds must be finite with 0 < low < high, got {self.multiplier!r}."
+            )
+        lowest, highest = self.warmup if isinstance(self.warmup, tuple) else (self.warmup,) * 2
+        if not 0 <= lowest <= highest < 1:
+            raise InvalidSpaceError(
+                "warmup must be a share of the budget in [0, 1), or (low, high), "
+                f"got {self.warmup!r}."
+            )
+        known = {p.name for name in families() for p in get_family(name).parameters}
+        if stray := set(self.parameters) - known:
+            raise InvalidSpaceError(
+                f"unknown shape parameters {sorted(stray)}; known: {', '.join(sorted(known))}."
+            )
+        self.dimensions()
+
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Everything that is searched, in the order in which it is suggested."""
+        found = [Dimension(FAMILY, choices=self.families)]
+        for name in self.families:
+            for declared in get_family(name).parameters:
+                setting = as_setting(self.parameters.get(declared.name))
+                dimension = shape_dimension(name, declared, setting)
+                if dimension is not None:
+                    found.append(dimension)
+        if isinstance(self.warmup, tuple):
+            found.append(Dimension(WARMUP, low=self.warmup[0], high=self.warmup[1]))
+        found.append(Dimension(MULTIPLIER, *self.multiplier, log=True))
+        return tuple(found)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must stay the same for the trials of a study to be comparable; JSON-safe."""
+        return {
+            "version": SPACE_VERSION,
+            "budget": self.budget,
+            "warmup": list(self.warmup) if isinstance(self.warmup, tuple) else self.warmup,
+            "fixed": {
+                name: value
+                for name, value in sorted(self.parameters.items())
+                if not isinstance(value, tuple | list)
+            },
+            "dimensions": [dimension.to_dict() for dimension in self.dimensions()],
+        }
+
+    def plan(self, values: Mapping[str, Any], edge: Edge | float) -> Plan:
+        """The point with these values (by dimension name), in absolute units."""
+        edge = edge if isinstance(edge, Edge) else Edge.known(edge)
+        shape = self._shape(values)
+        multiplier = float(values[MULTIPLIER])
+        aligned = alignment(shape.mean_factor)
+        return Plan(
+            family=shape.family,
+            parameters=dict(shape.parameters),
+            multiplier=multiplier,
+            alignment=aligned,
+            edge=edge.learning_rate,
+            edge_method=edge.method,
+            peak=multiplier * aligned * edge.learning_rate,
+            budget=self.budget,
+            warmup_steps=shape.warmup_steps,
+        )
+
+    def suggest(self, trial: SuggestingTrial, edge: Edge | float) -> Schedule:
+        """Ask a trial for a point of this space and turn it into a schedule.
+
+        Multiplier, alignment, edge and peak are stored in the trial.
+
+        Args:
+            trial: An Optuna trial (or anything with its ``suggest_*`` and ``set_user_attr``).
+            edge: The measured edge (`lrsearch.edge`), or an edge learning rate.
+
+        Raises:
+            UnsupportedError: If an absolute learning rate was enqueued under a sampler that ignores
+                it.
+        """
+        edge = edge if isinstance(edge, Edge) else Edge.known(edge)
+        values: dict[str, Any] = {}
+        for dimension in self.dimensions()[:-1]:
+            if dimension.family in (None, values.get(FAMILY)):
+                values[dimension.name] = dimension.suggest(trial)
+        multiplier = self.dimensions()[-1]
+        requested = trial.user_attrs.get(RATE_KEY)
+        if requested is not None:
+            aligned = alignment(self._shape(values).mean_factor)
+            wanted = float(requested) / (aligned * edge.learning_rate)
+            trial.set_user_attr(REQUEST_KEY, wanted)
+        values[MULTIPLIER] = multiplier.suggest(trial)
+        if requested is not None and not math.isclose(values[MULTIPLIER], wanted, rel_tol=1e-6):
+            raise UnsupportedError(
+                f"learning rate {requested} was enqueued, but the study's sampler chose another "
+                "multiplier: use lrsearch.EdgeSampler, or enqueue the parameter "
+                f"{MULTIPLIER!r} = {wanted:.6g} itself."
+            )
+        plan = self.plan(values, edge)
+        trial.set_user_attr(PLAN_KEY, plan.to_dict())
+        number = getattr(trial, "number", None)
+        study = getattr(getattr(trial, "study", None), "study_name", None)
+        return plan.schedule(**({} if study is None else {"study": study, "trial": number}))
+
+    def _shape(self, values: Mapping[str, Any]) -> Schedule:
+        name = str(values[FAMILY])
+        shape: dict[str, Any] = {}
+        for declared in get_family(name).parameters:
+            setting = as_setting(self.parameters.get(declared.name))
+            fixed = setting if isinstance(setting, float | str) else declared.default
+            shape[declared.name] = values.get(f"{name}_{declared.name}", fixed)
+        warmup = self.warmup if isinstance(self.warmup, float | int) else values[WARMUP]
+        room = get_family(name).room(self.budget, shape)
+        return Schedule(
+            family=name,
+            peak=1.0,
+            budget=self.budget,
+            parameters=shape,
+            warmup_steps=max(0, min(round(warmup * self.budget), self.budget - room)),
+        )

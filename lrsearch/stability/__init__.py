@@ -1,0 +1,29 @@
+"""What a curvature number means: readings, thresholds, trends, regimes, verdicts. Pure."""
+
+from lrsearch.stability._edge import Edge as Edge
+from lrsearch.stability._host import Host as Host
+from lrsearch.stability._reading import Reading as Reading
+from lrsearch.stability._regimes import below_edge as below_edge
+from lrsearch.stability._regimes import dead as dead
+from lrsearch.stability._regimes import diverged as diverged
+from lrsearch.stability._thresholds import full_batch_threshold as full_batch_threshold
+from lrsearch.stability._thresholds import small_batch_threshold as small_batch_threshold
+from lrsearch.stability._trend import robust_slope as robust_slope
+from lrsearch.stability._verdict import CONTINUE as CONTINUE
+from lrsearch.stability._verdict import Regime as Regime
+from lrsearch.stability._verdict import Verdict as Verdict
+
+__all__ = [
+    "CONTINUE",
+    "Edge",
+    "Host",
+    "Reading",
+    "Regime",
+    "Verdict",
+    "below_edge",
+    "dead",
+    "diverged",
+    "full_batch_threshold",
+    "robust_slope",
+    "small_batch_threshold",
+]

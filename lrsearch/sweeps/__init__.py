@@ -1,0 +1,45 @@
+"""Running a sweep over a task: storage, leases, resume, leaderboard, confirmation."""
+
+from lrsearch.sweeps._confirm import Confirmation as Confirmation
+from lrsearch.sweeps._confirm import confirm as confirm
+from lrsearch.sweeps._edge import task_edge as task_edge
+from lrsearch.sweeps._events import Listener as Listener
+from lrsearch.sweeps._events import Silent as Silent
+from lrsearch.sweeps._events import TrialEnd as TrialEnd
+from lrsearch.sweeps._interrupt import interruptible as interruptible
+from lrsearch.sweeps._leaderboard import leaderboard as leaderboard
+from lrsearch.sweeps._leaderboard import total_cost as total_cost
+from lrsearch.sweeps._live import Live as Live
+from lrsearch.sweeps._live import table_of as table_of
+from lrsearch.sweeps._storage import only_study as only_study
+from lrsearch.sweeps._storage import open_storage as open_storage
+from lrsearch.sweeps._storage import open_study as open_study
+from lrsearch.sweeps._storage import shown as shown
+from lrsearch.sweeps._summary import schedule_of as schedule_of
+from lrsearch.sweeps._summary import summary as summary
+from lrsearch.sweeps._summary import write_winner as write_winner
+from lrsearch.sweeps._sweep import SweepResult as SweepResult
+from lrsearch.sweeps._sweep import sweep as sweep
+
+__all__ = [
+    "Confirmation",
+    "Listener",
+    "Live",
+    "Silent",
+    "SweepResult",
+    "TrialEnd",
+    "confirm",
+    "interruptible",
+    "leaderboard",
+    "only_study",
+    "open_storage",
+    "open_study",
+    "schedule_of",
+    "shown",
+    "summary",
+    "sweep",
+    "table_of",
+    "task_edge",
+    "total_cost",
+    "write_winner",
+]

@@ -1,0 +1,110 @@
+"""Retrain a study's best schedule with fresh seeds: what it is worth without the winner's luck."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+import optuna
+from scipy.stats import t as student
+
+from lrsearch.integrations.optuna import best_schedule
+from lrsearch.sweeps._seeds import confirmation_seed
+from lrsearch.sweeps._sweep import SEED_KEY
+from lrsearch.training import Task, train
+
+CONFIRM_PREFIX = "lrsearch:confirmation:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """The winner's metric in the sweep, and of retrainings with fresh seeds.
+
+    Attributes:
+        trial: The winning trial.
+        metric: Its metric in the sweep.
+        values: The metric of every retraining.
+    """
+
+    trial: int
+    metric: float
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the retrainings."""
+        return mean(self.values)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over seeds (n - 1)."""
+        return stdev(self.values) if len(self.values) > 1 else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where one more run is expected with 95 %, from the retrainings alone.
+
+        Student's t; on the logarithm where all values are positive, as losses are.
+        """
+        n = len(self.values)
+        if n < 2:
+            return -math.inf, math.inf
+        log = min(self.values) > 0
+        seen = [math.log(v) for v in self.values] if log else list(self.values)
+        half = float(student.ppf(0.975, n - 1)) * stdev(seen) * math.sqrt(1 + 1 / n)
+        low, high = mean(seen) - half, mean(seen) + half
+        return (math.exp(low), math.exp(high)) if log else (low, high)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the metric of the sweep lies in that interval."""
+        low, high = self.interval
+        return low <= self.metric <= high
+
+    def sentence(self, metric: str) -> str:
+        """The outcome in one sentence."""
+        low, high = self.interval
+        retrained = (
+            f"winner (trial {self.trial}): {metric} {self.metric:.4g} in the sweep; retrained with "
+            f"{len(self.values)} fresh seeds {self.mean:.4g}"
+        )
+        if len(self.values) < 2:
+            return f"{retrained} (one seed tells nothing of the noise)"
+        return (
+            f"{retrained} +- {self.deviation:.2g}: "
+            f"{'within' if self.reproduced else 'OUTSIDE'} seed noise "
+            f"(95 % of single runs expected in {low:.3g} to {high:.3g})"
+        )
+
+
+def confirm(
+    study: optuna.Study,
+    task: Task,
+    *,
+    seeds: int = 3,
+    note: Callable[[str], None] = lambda line: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Confirmation:
+    """Retrain the best schedule with seeds that no trial has used; remembered in the study.
+
+    Raises:
+        StudyMismatchError: If the study has no best trial.
+        KeyboardInterrupt: If ``interrupted`` said so; retrainings done are kept.
+
+    Cost: ``seeds`` full runs, none that has been done before.
+    """
+    schedule = best_schedule(study)
+    trial, metric = study.best_trial.number, float(study.best_value)
+    values: list[float] = []
+    for turn in range(seeds):
+        seed = confirmation_seed(int(study.user_attrs.get(SEED_KEY, 0)), trial, turn)
+        name = f"{CONFIRM_PREFIX}{trial}:{seed}"
+        known = study.user_attrs.get(name)
+        if known is None:
+            known = train(task, schedule, seed=seed, share=None, interrupted=interrupted).metric
+            study.set_user_attr(name, known if math.isfinite(known) else None)
+            note(f"retrained with seed {seed}: {task.metric} {known:.4g}")
+        values.append(known)
+    return Confirmation(trial=trial, metric=metric, values=tuple(values))

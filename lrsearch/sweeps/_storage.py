@@ -1,0 +1,130 @@
+"""Opening storages and studies, with errors that a user can act on."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from lrsearch.exceptions import StorageError, StudyMismatchError
+
+Direction = Literal["minimize", "maximize"]
+JOURNAL = "journal:///"
+SQLITE = "sqlite:///"
+LOCK_WAIT = 60.0  # seconds that a worker waits for another one's write to a SQLite file
+
+
+def open_storage(url: str, *, create: bool) -> BaseStorage:
+    """Open ``sqlite:///file.db``, ``journal:///file.log`` or any URL that Optuna takes.
+
+    Args:
+        url: The storage.
+        create: Whether a file that does not exist is made (with its folder), or refused.
+
+    Raises:
+        StorageError: If it cannot be opened or read; the message hides passwords.
+    """
+    path = local_file(url)
+    if path is not None and not create and not path.exists():
+        raise StorageError(
+            f"there is no storage {path}: run `lrsearch sweep` first, or name another --storage."
+        )
+    try:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if url.startswith(JOURNAL):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return JournalStorage(JournalFileBackend(str(path)))
+        if url.startswith(SQLITE):
+            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_WAIT}})
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy, drivers and file systems raise what they like
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise StorageError(
+            f"cannot open the storage {shown(url)}: {type(error).__name__}: {reason}. It must be a "
+            "database that Optuna can read, such as sqlite:///sweep.db or journal:///sweep.log."
+        ) from error
+
+
+def open_study(
+    storage: BaseStorage,
+    name: str,
+    *,
+    direction: Direction | None = None,
+    create: bool = False,
+    **options: Any,
+) -> optuna.Study:
+    """Load a study, or create it.
+
+    Raises:
+        StudyMismatchError: If it does not exist and is not to be created, or has another direction.
+        StorageError: If the storage cannot be read.
+    """
+    try:
+        names = optuna.get_all_study_names(storage)
+    except Exception as error:
+        raise StorageError(
+            f"cannot read the storage: {str(error).strip().splitlines()[0]}."
+        ) from error
+    if name not in names:
+        if not create:
+            known = ", ".join(sorted(names)) or "none"
+            raise StudyMismatchError(
+                f"there is no study {name!r} in this storage, which has: {known}. "
+                "Name one with --study."
+            )
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction=direction,
+            load_if_exists=True,  # another worker may be creating it at this moment
+            **options,
+        )
+    study = optuna.load_study(study_name=name, storage=storage, **options)
+    found = [d.name.lower() for d in study.directions]
+    if direction is not None and found != [direction]:
+        raise StudyMismatchError(
+            f"study {name!r} has direction {'/'.join(found)}, and this task wants to {direction}: "
+            "name another study with --study."
+        )
+    return study
+
+
+def only_study(storage: BaseStorage) -> str:
+    """Name of the storage's one study.
+
+    Raises:
+        StudyMismatchError: If it has none, or several.
+    """
+    names = optuna.get_all_study_names(storage)
+    if len(names) != 1:
+        raise StudyMismatchError(
+            f"this storage has {len(names)} studies ({', '.join(sorted(names)) or 'none'}): name "
+            "one with --study."
+        )
+    return names[0]
+
+
+def local_file(url: str) -> Path | None:
+    """The file behind a file-based storage's URL, or ``None``."""
+    for prefix in (SQLITE, JOURNAL):
+        if url.startswith(prefix) and url != prefix and not url.startswith(f"{prefix}:memory:"):
+            return Path(url.removeprefix(prefix))
+    return None
+
+
+def shown(url: str) -> str:
+    """The URL as it may be shown: without a password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url

@@ -1,0 +1,93 @@
+"""What is left of a sweep: files for the winner, and everything as one plain document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from lrsearch.exceptions import MissingExtraError, StudyMismatchError
+from lrsearch.integrations.optuna import best_schedule
+from lrsearch.schedules import Schedule
+from lrsearch.stability import Edge
+from lrsearch.sweeps._confirm import Confirmation
+from lrsearch.sweeps._leaderboard import leaderboard, total_cost
+
+
+def finished(study: optuna.Study) -> int:
+    """Number of trials that ended with a metric."""
+    return len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+
+
+def schedule_of(study: optuna.Study, number: int | None) -> Schedule:
+    """The schedule of a study's trial with this number, or of its best one.
+
+    Raises:
+        StudyMismatchError: If there is no such trial, or it has no schedule.
+    """
+    if number is None:
+        return best_schedule(study)
+    found: list[FrozenTrial] = [t for t in study.get_trials() if t.number == number]
+    if not found:
+        raise StudyMismatchError(
+            f"study {study.study_name!r} has no trial {number}; its numbers end at "
+            f"{len(study.get_trials(deepcopy=False)) - 1}."
+        )
+    return best_schedule(study, found[0])
+
+
+def write_winner(
+    study: optuna.Study, metric: str, out: Path, note: Callable[[str], None]
+) -> dict[str, Path]:
+    """Write the best schedule as JSON and, where matplotlib is installed, a picture of it.
+
+    Args:
+        study: The study.
+        metric: Name of its metric, for the picture.
+        out: Folder to write into; made if it is missing.
+        note: Told where no picture could be made.
+
+    Returns:
+        The files, by "schedule" and "picture".
+    """
+    from lrsearch.visualization import plot_sweep, save_figure
+
+    out.mkdir(parents=True, exist_ok=True)
+    winner = best_schedule(study)
+    files = {"schedule": out / f"{study.study_name}.json"}
+    winner.save(files["schedule"])
+    try:
+        save_figure(plot_sweep(leaderboard(study), winner, metric), out / f"{study.study_name}.png")
+        files["picture"] = out / f"{study.study_name}.png"
+    except MissingExtraError as error:
+        note(str(error))
+    return files
+
+
+def summary(
+    study: optuna.Study,
+    *,
+    edge: Edge | None = None,
+    confirmation: Confirmation | None = None,
+    files: dict[str, Path] | None = None,
+) -> dict[str, Any]:
+    """A study as one JSON-safe document: best schedule, leaderboard, costs in full runs."""
+    board = leaderboard(study)
+    document: dict[str, Any] = {
+        "study": study.study_name,
+        "best": best_schedule(study).to_dict() if finished(study) else None,
+        "cost": total_cost(study),
+        "leaderboard": json.loads(board.to_json(orient="records")),
+    }
+    if edge is not None:
+        document["edge"] = edge.to_dict()
+    if confirmation is not None:
+        document["confirmation"] = asdict(confirmation) | {"reproduced": confirmation.reproduced}
+    if files:
+        document["files"] = {name: str(path) for name, path in files.items()}
+    return document

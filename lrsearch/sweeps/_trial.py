@@ -1,0 +1,138 @@
+"""One trial of a sweep, from its suggestion to its end: whatever happens, the sweep goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from lrsearch.exceptions import CheckpointError
+from lrsearch.integrations.optuna import (
+    ERROR_KEY,
+    VERDICT_KEY,
+    OptunaHost,
+    plan_of,
+    readings_of,
+    verdict_of,
+)
+from lrsearch.search import ScheduleSpace
+from lrsearch.stability import Edge, Verdict
+from lrsearch.sweeps._events import Listener, TrialEnd
+from lrsearch.sweeps._lease import Lease, checkpoint_path
+from lrsearch.sweeps._seeds import trial_seed
+from lrsearch.training import Task, TrainResult, train
+
+SEED_KEY = "lrsearch:seed"
+COST_KEY = "lrsearch:cost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every trial of a sweep is run with."""
+
+    task: Task
+    space: ScheduleSpace
+    edge: Edge
+    seed: int
+    share: float
+    folder: Path
+    listener: Listener
+    checkpoint_every: int | None
+    interrupted: Callable[[], bool]
+
+
+def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lease) -> TrialEnd:
+    """Train one trial's schedule and tell the study how it ended.
+
+    A task's own exception fails this trial alone, with the reason stored.
+
+    Raises:
+        KeyboardInterrupt: If the sweep is interrupted; the trial stays open with its checkpoint.
+    """
+    state, value, reason = TrialState.FAIL, None, ""
+    checkpoint = checkpoint_path(bench.folder, trial.number)
+    try:
+        result = _train(bench, trial, lease, checkpoint)
+        if math.isfinite(result.metric):
+            state, value, reason = TrialState.COMPLETE, result.metric, "finished"
+        else:
+            state, reason = TrialState.PRUNED, f"diverged: {bench.task.metric} is not finite"
+            _store_verdict(trial, bench.space.budget, reason)
+        _store_cost(trial, result.steps, result.watch_cost)
+    except optuna.TrialPruned as pruned:
+        state, reason = TrialState.PRUNED, str(pruned)
+        readings = readings_of(trial.user_attrs)
+        verdict = verdict_of(trial.user_attrs)
+        step = verdict.step if verdict else 0
+        spent = max((r.cost for r in readings if r.step <= step), default=0.0)
+        _store_cost(trial, step, spent)
+    except Exception as error:  # a user's task may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        trial.set_user_attr(ERROR_KEY, reason)
+    try:
+        study.tell(trial, value, state=state)
+    except UpdateFinishedTrialError:
+        bench.listener.note(f"trial {trial.number} was ended by another worker meanwhile")
+    checkpoint.unlink(missing_ok=True)
+    return TrialEnd(
+        number=trial.number,
+        state=state.name.lower(),
+        metric=value,
+        reason=reason,
+        plan=plan_of(trial.user_attrs),
+        cost=full_runs(trial.user_attrs.get(COST_KEY), bench.space.budget),
+    )
+
+
+def full_runs(cost: dict[str, float] | None, budget: int) -> float:
+    """A trial's stored cost in full-run equivalents, watching included."""
+    return 0.0 if not cost else (cost["steps"] + cost["watch"]) / budget
+
+
+def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) -> TrainResult:
+    schedule = bench.space.suggest(trial, bench.edge)
+    plan = plan_of(trial.user_attrs)
+    assert plan is not None
+    seed = trial_seed(bench.seed, trial.number)
+    trial.set_user_attr(SEED_KEY, seed)
+
+    def on_step(step: int) -> None:
+        lease.renew(trial)
+        bench.listener.step(trial.number, step)
+
+    def once() -> TrainResult:
+        bench.listener.begin(trial.number, plan, 0)
+        return train(
+            bench.task,
+            schedule,
+            seed=seed,
+            host=OptunaHost(trial),
+            share=bench.share,
+            checkpoint=checkpoint,
+            checkpoint_every=bench.checkpoint_every,
+            interrupted=bench.interrupted,
+            on_step=on_step,
+        )
+
+    try:
+        return once()
+    except CheckpointError as error:
+        if not checkpoint.exists():
+            raise
+        bench.listener.note(f"trial {trial.number} starts over: {error}")
+        checkpoint.unlink()
+        return once()
+
+
+def _store_verdict(trial: optuna.Trial, step: int, reason: str) -> None:
+    verdict = Verdict(stop=True, regime="diverged", side="hot", step=step, reason=reason)
+    trial.set_user_attr(VERDICT_KEY, verdict.to_dict())
+
+
+def _store_cost(trial: optuna.Trial, steps: int, watch: float) -> None:
+    trial.set_user_attr(COST_KEY, {"steps": float(steps), "watch": float(watch)})

@@ -1,0 +1,29 @@
+"""Training one configuration: tasks, their batches, the loop, checkpoints."""
+
+from lrsearch.training._checkpoint import load_checkpoint as load_checkpoint
+from lrsearch.training._checkpoint import save_checkpoint as save_checkpoint
+from lrsearch.training._find import find_task as find_task
+from lrsearch.training._loop import TrainResult as TrainResult
+from lrsearch.training._loop import train as train
+from lrsearch.training._rng import rng_state as rng_state
+from lrsearch.training._rng import set_rng_state as set_rng_state
+from lrsearch.training._streams import TensorEpoch as TensorEpoch
+from lrsearch.training._streams import TensorStream as TensorStream
+from lrsearch.training._streams import tensor_stream as tensor_stream
+from lrsearch.training._task import Task as Task
+from lrsearch.training._task import batches as batches
+
+__all__ = [
+    "Task",
+    "TensorEpoch",
+    "TensorStream",
+    "TrainResult",
+    "batches",
+    "find_task",
+    "load_checkpoint",
+    "rng_state",
+    "save_checkpoint",
+    "set_rng_state",
+    "tensor_stream",
+    "train",
+]

@@ -1,0 +1,176 @@
+"""Training one configuration of a task: watched, checkpointed, resumable bit for bit."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lrsearch.curvature import Watch
+from lrsearch.exceptions import CheckpointError, TaskError
+from lrsearch.schedules import Schedule
+from lrsearch.stability import Host, Reading
+from lrsearch.training._checkpoint import load_checkpoint, save_checkpoint
+from lrsearch.training._rng import rng_state, set_rng_state
+from lrsearch.training._task import Task, batches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        metric: The task's metric of the final weights.
+        steps: Optimizer steps done, those before a resume included.
+        watch_cost: What watching cost, in gradients.
+        readings: Everything the watch saw.
+        resumed_from: Step of the checkpoint that the run continued, 0 if it began anew.
+        model: The trained model.
+    """
+
+    metric: float
+    steps: int
+    watch_cost: float = 0.0
+    readings: tuple[Reading, ...] = ()
+    resumed_from: int = 0
+    model: nn.Module = field(repr=False)
+
+
+def train(
+    task: Task,
+    schedule: Schedule,
+    *,
+    seed: int = 0,
+    host: Host | None = None,
+    share: float | None = 0.02,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    interrupted: Callable[[], bool] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> TrainResult:
+    """Train a task under a schedule for its whole budget.
+
+    The seed sets torch's, numpy's and Python's global generators. On the CPU the same arguments
+    give the same run, bit for bit, also when it is interrupted and resumed from its checkpoint.
+
+    Args:
+        task: What to train.
+        schedule: Learning rates and budget.
+        seed: Seed of model, data order and everything random.
+        host: Who receives the readings and may stop the run.
+        share: Share of the run's cost for watching; ``None`` trains without a watch.
+        checkpoint: File to resume from if it exists, and to write; removed at the end of the run.
+        checkpoint_every: Steps between checkpoints; a tenth of the budget by default.
+        interrupted: Asked after every step; once true, a checkpoint is written and
+            ``KeyboardInterrupt`` raised.
+        on_step: Told the number of steps done after every step.
+
+    Raises:
+        CheckpointError: If the checkpoint belongs to another run.
+        TaskError: If the task does not do what a task must do.
+        KeyboardInterrupt: If ``interrupted`` said so.
+    """
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    model = task.model().to(task.device)
+    optimizer = task.optimizer(model, schedule.peak)
+    scheduler = schedule.torch(optimizer)
+    watch = None
+    if share is not None:
+        watch = Watch(model, optimizer, task.loss, host=host, budget=schedule.budget, share=share)
+    path = None if checkpoint is None else Path(checkpoint)
+    every = checkpoint_every or max(1, schedule.budget // 10)
+    identity = {"task": task.name, "seed": seed, "schedule": _plain(schedule)}
+
+    def state(step: int) -> dict[str, Any]:
+        return {
+            "identity": identity,
+            "step": step,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "watch": None if watch is None else watch.state_dict(),
+            "rng": rng_state(),
+        }
+
+    start, rng = 0, None
+    if path is not None and path.exists():
+        saved = load_checkpoint(path)
+        if saved.get("identity") != identity:
+            raise CheckpointError(
+                f"{path} is the checkpoint of another run (task, seed or schedule differ): delete "
+                "it, or give this run another path."
+            )
+        start, rng = int(saved["step"]), saved["rng"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        scheduler.load_state_dict(saved["scheduler"])
+        if watch is not None and saved["watch"] is not None:
+            watch.load_state_dict(saved["watch"])
+    stream = batches(task, seed, start)
+    if rng is not None:
+        set_rng_state(rng)
+
+    def run() -> None:
+        for step in range(start + 1, schedule.budget + 1):
+            batch = next(stream)
+            model.train()
+            optimizer.zero_grad(set_to_none=True)
+            loss = task.loss(model, batch)
+            if loss.numel() != 1:
+                raise TaskError(
+                    f"task {task.name!r}: loss must be a scalar, got shape {tuple(loss.shape)}: "
+                    "reduce it, for example with .mean()."
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            scheduler.step()
+            if watch is not None:
+                watch.step(loss, batch)
+            if on_step is not None:
+                on_step(step)
+            stopping = interrupted is not None and interrupted()
+            if path is not None and step < schedule.budget and (stopping or step % every == 0):
+                save_checkpoint(path, state(step))
+            if stopping:
+                raise KeyboardInterrupt
+
+    if watch is None:
+        run()
+    else:
+        with watch:
+            run()
+    metric = _number(task, task.evaluate(model))
+    if path is not None:
+        path.unlink(missing_ok=True)
+    return TrainResult(
+        metric=metric,
+        steps=schedule.budget,
+        watch_cost=0.0 if watch is None else watch.cost,
+        readings=() if watch is None else tuple(watch.readings),
+        resumed_from=start,
+        model=model,
+    )
+
+
+def _plain(schedule: Schedule) -> dict[str, Any]:
+    return {name: v for name, v in schedule.to_dict().items() if name != "provenance"}
+
+
+def _number(task: Task, metric: Any) -> float:
+    try:
+        value = float(metric)
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"task {task.name!r}: evaluate must return a number, got {metric!r}."
+        ) from error
+    return value if math.isfinite(value) else math.nan

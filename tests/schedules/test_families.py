@@ -1,0 +1,163 @@
+"""Closed forms of the shapes, and what every family promises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.schedules import Schedule, families, get_family
+
+
+def test_families_are_known_by_name() -> None:
+    assert families() == ("constant", "linear", "cosine", "wsd", "uba")
+    assert [get_family(name).name for name in families()] == list(families())
+
+
+@pytest.mark.parametrize("name", ["cosin", "", None, ["linear"]])
+def test_unknown_family_names_the_known_ones(name: object) -> None:
+    with pytest.raises(InvalidScheduleError, match="known: constant, linear, cosine, wsd, uba"):
+        get_family(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", families())
+def test_declared_parameters_are_consistent(name: str) -> None:
+    for declared in get_family(name).parameters:
+        assert declared.doc
+        assert declared.check(declared.default) == declared.default
+        if declared.choices:
+            assert declared.default in declared.choices
+        else:
+            assert declared.minimum <= declared.low <= declared.default <= declared.high
+            assert declared.check(declared.low) == declared.low
+            assert declared.check(declared.high) == declared.high
+            assert declared.low > 0 or not declared.log
+
+
+def test_searched_ranges_and_defaults() -> None:
+    cooldown, shape = get_family("wsd").parameters
+    (phi,) = get_family("uba").parameters
+    assert (cooldown.name, cooldown.default, cooldown.low, cooldown.high) == (
+        "cooldown",
+        0.2,
+        0.1,
+        0.5,
+    )
+    assert (shape.name, shape.default, shape.choices) == (
+        "cooldown_shape",
+        "1-sqrt",
+        ("linear", "1-sqrt"),
+    )
+    assert (phi.name, phi.default, phi.low, phi.high, phi.log) == ("phi", 1.0, 0.25, 10.0, True)
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters", "said"),
+    [
+        ("wsd", {"cooldown": 0.0}, "cooldown must be > 0 and <= 1, got 0.0"),
+        ("wsd", {"cooldown": 1.5}, "cooldown must be > 0 and <= 1, got 1.5"),
+        ("wsd", {"cooldown": "0.2"}, "cooldown must be a finite number, got '0.2'"),
+        ("wsd", {"cooldown_shape": "exp"}, "one of 'linear', '1-sqrt', got 'exp'"),
+        ("wsd", {"cooldown_shape": 1.0}, "one of 'linear', '1-sqrt', got 1.0"),
+        ("uba", {"phi": -1.0}, "phi must be >= 0, got -1.0"),
+        ("uba", {"phi": math.nan}, "phi must be a finite number, got nan"),
+        ("uba", {"phi": True}, "phi must be a finite number, got True"),
+        ("uba", {"cooldown": 0.2}, "'uba' has no parameter 'cooldown'; it has 'phi'"),
+        ("linear", {"phi": 1.0}, "'linear' has no parameter 'phi'; it has none"),
+    ],
+)
+def test_illegal_shape_parameter_is_named(
+    family: str, parameters: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidScheduleError, match=said):
+        Schedule(family, 0.1, 100, parameters=parameters)  # type: ignore[arg-type]
+
+
+def test_constant_never_leaves_the_peak() -> None:
+    schedule = Schedule("constant", 0.3, 7, end_value=0.1)
+    assert schedule.values().tolist() == [0.3] * 7
+    assert schedule(7) == schedule(100) == 0.3
+
+
+def test_linear_by_hand() -> None:
+    schedule = Schedule("linear", 2.0, 4, end_value=1.0)
+    assert schedule.values().tolist() == [2.0, 1.75, 1.5, 1.25]
+    assert schedule(4) == schedule(9) == 1.0
+
+
+def test_cosine_by_hand() -> None:
+    t = np.arange(50)
+    expected = 0.01 + (0.5 - 0.01) * (1 + np.cos(np.pi * t / 50)) / 2
+    actual = Schedule("cosine", 0.5, 50, end_value=0.01).values()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-15)
+
+
+def test_cosine_keeps_its_relative_accuracy_at_the_end() -> None:
+    budget = 10**8
+    last = Schedule("cosine", 1.0, budget)(budget - 1)
+    assert last == pytest.approx((math.pi / 2 / budget) ** 2, rel=1e-12)
+
+
+def test_wsd_linear_by_hand() -> None:
+    schedule = Schedule("wsd", 1.0, 10, {"cooldown": 0.4, "cooldown_shape": "linear"})
+    assert schedule.values().tolist() == [1.0] * 7 + [0.75, 0.5, 0.25]
+    assert schedule(10) == 0.0
+
+
+def test_wsd_one_minus_sqrt_by_hand() -> None:
+    schedule = Schedule("wsd", 1.0, 20, {"cooldown": 0.2})
+    expected = [1.0] * 17 + [1 - math.sqrt(x) for x in (0.25, 0.5, 0.75)]
+    assert schedule.values().tolist() == expected
+    assert schedule(17) == 0.5
+
+
+def test_wsd_cooldown_is_a_share_of_the_whole_budget() -> None:
+    schedule = Schedule("wsd", 1.0, 100, {"cooldown": 0.5}, warmup_steps=50)
+    assert schedule(49) < schedule(50) == 1.0 > schedule(51)
+
+
+def test_wsd_cooldown_has_whole_steps() -> None:
+    # 0.29 * 100 = 28.999999999999996: cutting it would lose a step.
+    schedule = Schedule("wsd", 1.0, 100, {"cooldown": 0.29})
+    assert schedule(71) == 1.0 > schedule(72) == 1.0 - math.sqrt(1 / 29)
+    least = Schedule("wsd", 1.0, 10, {"cooldown": 1e-9})
+    assert least(9) == 1.0
+    assert least(10) == 0.0
+
+
+def test_wsd_cooldown_of_the_whole_budget() -> None:
+    wsd = Schedule("wsd", 1.0, 10, {"cooldown": 1.0, "cooldown_shape": "linear"})
+    np.testing.assert_allclose(wsd.values(), Schedule("linear", 1.0, 10).values(), atol=1e-15)
+
+
+def test_wsd_cooldown_must_fit_after_the_warmup() -> None:
+    Schedule("wsd", 1.0, 100, {"cooldown": 0.4}, warmup_steps=60)
+    with pytest.raises(InvalidScheduleError, match=r"needs 40 of 100 steps .* leaves 39"):
+        Schedule("wsd", 1.0, 100, {"cooldown": 0.4}, warmup_steps=61)
+
+
+MEANS = [
+    ("constant", {}, 1.0),
+    ("linear", {}, 0.5),
+    ("cosine", {}, 0.5),
+    ("wsd", {"cooldown": 0.2, "cooldown_shape": "linear"}, 0.875),
+    ("wsd", {"cooldown": 0.2, "cooldown_shape": "1-sqrt"}, 1 - 2 / 3 / 4),
+    ("uba", {"phi": 0.0}, 1.0),
+    ("uba", {"phi": 0.5}, 2 / 3),
+    ("uba", {"phi": 2.0}, 0.5),
+    ("uba", {"phi": 5.0}, 0.387426),
+]
+
+
+@pytest.mark.parametrize(("family", "parameters", "mean"), MEANS)
+def test_mean_factor(family: str, parameters: dict[str, float | str], mean: float) -> None:
+    # One fifth of the budget warms up: the mean is over the other four, and knows no end.
+    budget = 20_000
+    schedule = Schedule(family, 3.0, budget, parameters, warmup_steps=budget // 5)
+    summed = schedule.values()[budget // 5 :].mean() / schedule.peak
+    assert schedule.mean_factor == pytest.approx(mean, abs=1e-6)
+    assert schedule.mean_factor == pytest.approx(summed, abs=1 / (0.8 * budget))
+    ended = Schedule(family, 3.0, budget, parameters, budget // 5, end_value=1.0)
+    assert ended.mean_factor == schedule.mean_factor
