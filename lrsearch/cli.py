@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,9 +38,11 @@ StudyName = Annotated[
     str | None, typer.Option("--study", help="name of the study; not needed if there is only one")
 ]
 Budget = Annotated[
-    int | None, typer.Option(help="optimizer steps of a run  [default: the task's own]")
+    int | None, typer.Option(min=1, help="optimizer steps of a run  [default: the task's own]")
 ]
-Seed = Annotated[int | None, typer.Option(help="seed of everything  [default: 0, or the study's]")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="seed of everything  [default: 0, or the study's]")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="print one JSON document; progress goes to standard error")
 ]
@@ -116,6 +119,7 @@ def sweep(
 
     Example: lrsearch sweep my_task.py:task --trials 30 --enqueue cosine:0.1 --storage sqlite:///runs.db
     """
+    from lrsearch.schedules import Schedule
     from lrsearch.search import ScheduleSpace
     from lrsearch.sweeps import (
         Live,
@@ -136,6 +140,7 @@ def sweep(
         space = ScheduleSpace(found.budget if budget is None else budget, families=names)
         name = study or f"{found.name}-{space.budget}"
         rates = [_rate(text) for text in enqueue or ()]
+        _make_folder(out)
         live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
         say(console, f"task {found.name}: {found.metric}, {space.budget} steps a run, study {name}")
         with interruptible(live.note) as interrupted:
@@ -154,12 +159,18 @@ def sweep(
                     interrupted=interrupted,
                 )
             _require_finished(result.study, json_)
+            files = write_winner(result.study, found.metric, out, live.note)
             again = None
             if confirm:
+                winner = Schedule.load(files["schedule"])
                 again = retrain(
-                    result.study, found, seeds=confirm, note=live.note, interrupted=interrupted
+                    result.study,
+                    found,
+                    winner,
+                    seeds=confirm,
+                    note=live.note,
+                    interrupted=interrupted,
                 )
-        files = write_winner(result.study, found.metric, out, live.note)
         if json_:
             print_json(summary(result.study, edge=result.edge, confirmation=again, files=files))
             return
@@ -175,15 +186,21 @@ def sweep(
             say(console, again.sentence(found.metric))
         if not result.complete:
             say(console, f"out of time after {timeout:g} s: the same command goes on")
-        options = f"--budget {space.budget} --storage {shown(storage)} --study {name}"
+        place = f"--storage {quote(shown(storage))} --study {quote(name)}"
+        options = f"--budget {space.budget} {place}"
+        if families:
+            options += f" --families {quote(families)}"
+        if out != Path():
+            options += f" --out {quote(str(out))}"
+        document = quote(str(files["schedule"]))
         say(
             console,
             "",
             *(f"{what} of the winner: {path}" for what, path in files.items()),
             "next:",
-            f"  lrsearch export {files['schedule']} --format torch   # code for your own loop",
-            f"  lrsearch show --storage {shown(storage)} --study {name}   # why each trial ended",
-            f"  lrsearch sweep {task} {options} --trials {2 * trials}   # go on from here",
+            f"  lrsearch export {document} --format torch   # code for your own loop",
+            f"  lrsearch show {place}   # why each trial ended",
+            f"  lrsearch sweep {quote(task)} {options} --trials {2 * trials}   # go on from here",
         )
 
 
@@ -245,8 +262,11 @@ def export(
         if output is None:
             typer.echo(text, nl=not text.endswith("\n"))
         else:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
+            _make_folder(output.parent)
+            try:
+                output.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UnsupportedError(f"cannot write {output}: {error.strerror}.") from error
             typer.echo(f"wrote {output}", err=True)
 
 
@@ -276,6 +296,15 @@ def _open(storage: str, study: str | None) -> optuna.Study:
 
     opened = open_storage(storage, create=False)
     return open_study(opened, study if study is not None else only_study(opened))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnsupportedError(
+            f"cannot write into {path}: {error.strerror}. Name a folder."
+        ) from error
 
 
 def _rate(text: str) -> tuple[str | None, float]:

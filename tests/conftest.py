@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 # Before anything imports numpy or torch: they read it once. Workers of xdist inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -34,3 +42,241 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_gpu)
         if not runs_slow and item.get_closest_marker("slow"):
             item.add_marker(too_slow)
+
+
+class Command:
+    """One run of the `lrsearch` command in a process of its own."""
+
+    def __init__(self, workshop: Workshop, pid: int, folder: Path) -> None:
+        self.workshop, self.pid, self.folder = workshop, pid, folder
+        self.code: int | None = None
+
+    @property
+    def out(self) -> str:
+        return (self.folder / f"{self.pid}.out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / f"{self.pid}.err").read_text()
+
+    def alive(self) -> bool:
+        if self.code is None:
+            self.code = self.workshop.ask({"poll": self.pid})
+        return self.code is None
+
+    def wait(self, seconds: float = 120.0) -> Command:
+        until(lambda: not self.alive(), seconds, f"{self.pid} to end")
+        return self
+
+    def kill(self, number: int = signal.SIGKILL) -> Command:
+        if self.alive():
+            os.kill(self.pid, number)
+        return self.wait()
+
+
+class Workshop:
+    """Starts `lrsearch` in real processes, forked from one that has imported everything.
+
+    They can be killed like any other, but do not need seconds to import torch.
+    """
+
+    SCRIPT = """
+import io, json, os, sys
+import matplotlib.backends.backend_agg, matplotlib.figure, optuna, torch
+import lrsearch.cli, lrsearch.sweeps, lrsearch.tasks, lrsearch.visualization
+# What these import when they are first used:
+torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+lrsearch.sweeps.open_study(
+    lrsearch.sweeps.open_storage("sqlite:///:memory:", create=True), "warm", create=True
+)
+figure = matplotlib.figure.Figure(layout="constrained")
+figure.subplots().set_title("warm")
+figure.savefig(io.BytesIO())
+print("ready", flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    if "poll" in order:
+        pid, status = os.waitpid(order["poll"], os.WNOHANG)
+        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
+        continue
+    pid = os.fork()
+    if pid:
+        print(pid, flush=True)
+        continue
+    os.chdir(order["cwd"])
+    os.environ.update(order["env"])
+    for name in order["block"]:
+        sys.modules[name] = None
+    for number, end in ((1, "out"), (2, "err")):
+        path = os.path.join(order["folder"], f"{os.getpid()}.{end}")
+        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = ["lrsearch", *order["arguments"]]
+    break
+else:
+    sys.exit()
+lrsearch.cli.main()
+"""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self, order: dict[str, Any]) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+class Shell:
+    """A folder with a task file in it, in which `lrsearch` is run."""
+
+    def __init__(self, workshop: Workshop, folder: Path) -> None:
+        self.workshop, self.folder = workshop, folder
+        self.commands: list[Command] = []
+        (folder / "task.py").write_text(TASK_FILE)
+
+    def start(
+        self, *arguments: str, pace: float = 0.0, picture: bool = False, **env: str
+    ) -> Command:
+        """Begin a command.
+
+        Args:
+            *arguments: The command line.
+            pace: Seconds that a step takes while a trial trains; see `set_pace`.
+            picture: Whether matplotlib is there; drawing takes half the time of a small sweep.
+            **env: Environment variables.
+        """
+        (self.folder / ".output").mkdir(exist_ok=True)
+        turn = str(self.folder / ".output" / f"pace-{len(self.commands)}")
+        Path(turn).write_text(str(pace))
+        order = {
+            "arguments": [str(a) for a in arguments],
+            "cwd": str(self.folder),
+            "folder": str(self.folder / ".output"),
+            "env": {"TASK_PACE": turn, "TASK_LOG": str(self.folder / ".output" / "log"), **env},
+            "block": [] if picture else ["matplotlib.figure"],
+        }
+        self.commands.append(
+            Command(self.workshop, self.workshop.ask(order), self.folder / ".output")
+        )
+        return self.commands[-1]
+
+    def run(self, *arguments: str, picture: bool = False, **env: str) -> Command:
+        return self.start(*arguments, picture=picture, **env).wait()
+
+    def set_pace(self, command: Command, pace: float) -> None:
+        path = self.folder / ".output" / f"pace-{self.commands.index(command)}"
+        path.with_suffix(".new").write_text(str(pace))
+        path.with_suffix(".new").replace(path)
+
+    def until(self, true: Callable[[], object], what: str) -> None:
+        until(true, 60.0, what)
+
+    def log(self) -> list[tuple[int, float, int]]:
+        """For every optimizer in the order of its making: process, rate, steps done."""
+        made: dict[str, list[Any]] = {}
+        path = self.folder / ".output" / "log"
+        for line in path.read_text().splitlines() if path.exists() else ():
+            key, pid, rate, steps = line.split()
+            made[key] = [int(pid), float(rate), int(steps)]
+        return [tuple(entry) for entry in made.values()]
+
+
+def until(true: Callable[[], object], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds:g} s for {what}"
+        time.sleep(0.01)
+
+
+TASK_FILE = '''
+import os, time, uuid
+import torch
+from torch import nn
+from lrsearch import Task
+from lrsearch.training import tensor_stream
+
+def data(seed, n):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(n, 1, generator=generator) * 6 - 3
+    return x, torch.sin(2 * x) + 0.1 * torch.randn(n, 1, generator=generator)
+
+X, Y = data(1, 64)
+
+def evaluate(model):
+    with torch.no_grad():
+        return nn.functional.mse_loss(model(X), Y).item()
+
+def optimizer(model, rate):
+    """SGD that tells a file of its steps, and takes its time."""
+    made = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    key, done = uuid.uuid4().hex, 0
+    def tell(*_):
+        nonlocal done
+        done += 1
+        log = os.open(os.environ["TASK_LOG"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        os.write(log, f"{key} {os.getpid()} {rate} {done}\\n".encode())
+        os.close(log)
+        if rate != 1e-3 or "TASK_PACE_ALL" in os.environ:  # calibrations are made with that rate
+            with open(os.environ["TASK_PACE"]) as file:
+                time.sleep(float(file.read()))
+    made.register_step_post_hook(tell)
+    return made
+
+def task(**changes):
+    plain = dict(
+        name="curve",
+        model=lambda: nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1)),
+        loss=lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1]),
+        stream=tensor_stream(*data(0, 256), batch_size=32),
+        evaluate=evaluate,
+        optimizer=optimizer,
+        metric="error",
+        budget=40,
+    )
+    return Task(**plain | changes)
+'''
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[Workshop]:
+    made = Workshop()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def make_shell(workshop: Workshop) -> Iterator[Callable[[Path], Shell]]:
+    made: list[Shell] = []
+
+    def make(folder: Path) -> Shell:
+        made.append(Shell(workshop, folder))
+        return made[-1]
+
+    yield make
+    for command in (c for shell in made for c in shell.commands):
+        command.kill()
+
+
+@pytest.fixture
+def shell(make_shell: Callable[[Path], Shell], tmp_path: Path) -> Shell:
+    """`shell.run("sweep", ...)` in a folder with `task.py:task`; real processes."""
+    return make_shell(tmp_path)

@@ -2,6 +2,7 @@
 
 from lrsearch.curvature._average import WeightAverage as WeightAverage
 from lrsearch.curvature._batches import hold as hold
+from lrsearch.curvature._bracket import vertex as vertex
 from lrsearch.curvature._calibrate import FRESH as FRESH
 from lrsearch.curvature._calibrate import calibrate as calibrate
 from lrsearch.curvature._calibrate import proxy_steps as proxy_steps
@@ -28,4 +29,5 @@ __all__ = [
     "sharpness_along",
     "threshold",
     "usual_rate",
+    "vertex",
 ]

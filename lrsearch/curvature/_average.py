@@ -56,7 +56,7 @@ class WeightAverage:
         self.average = None
         if average is not None:
             pairs = zip(average, self.tensors, strict=True)
-            self.average = [a.to(t.device, t.dtype) for a, t in pairs]
+            self.average = [torch.empty_like(t).copy_(a) for a, t in pairs]
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Batches for a calibration, taken from a loader at no trace in the global generators."""
+"""Batches for a calibration, taken from a loader at no trace in any generator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from lrsearch.curvature._calibrate import FRESH
+from lrsearch.curvature._generators import generators_restored
 from lrsearch.exceptions import CalibrationError
 
 HELD = 128  # batches kept in memory at most; longer runs cycle through them
@@ -17,7 +18,8 @@ HELD = 128  # batches kept in memory at most; longer runs cycle through them
 def hold(loader: Iterable[Any], steps: int) -> tuple[list[Any], list[Any]]:
     """Batches to train on and fresh ones to judge by, for annealed runs of ``steps`` steps.
 
-    A loader with too few batches gives a quarter of them to judging; a single batch serves both.
+    A loader with too few batches gives a quarter of them to judging; fewer than four batches serve
+    both. Global generators, and those of a DataLoader and its samplers, are put back.
 
     Raises:
         CalibrationError: If the loader is an iterator (which would be used up) or has no batch.
@@ -27,12 +29,17 @@ def hold(loader: Iterable[Any], steps: int) -> tuple[list[Any], list[Any]]:
             f"the loader is an iterator ({type(loader).__name__}) and reading from it would use up "
             "the run's batches: pass what it was made from, such as the DataLoader itself."
         )
-    generator = torch.get_rng_state()
-    try:
+    with generators_restored(*_own_generators(loader)):
         held = list(islice(loader, min(steps, HELD) + FRESH))
-    finally:
-        torch.set_rng_state(generator)
     if not held:
         raise CalibrationError("the loader has no batch: give it data.")
     fresh = min(FRESH, len(held) // 4)
     return (held[:-fresh], held[-fresh:]) if fresh else (held, held)
+
+
+def _own_generators(loader: object) -> list[torch.Generator]:
+    """Generators of a DataLoader, its sampler and its batch sampler, each once."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    places = (loader, getattr(loader, "sampler", None), getattr(batch_sampler, "sampler", None))
+    found = [getattr(place, "generator", None) for place in places]
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())

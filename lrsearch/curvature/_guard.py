@@ -1,8 +1,12 @@
 """Evaluate a training loss without leaving a trace in the model.
 
 Inside `quiet`, dropout is off (no random number is drawn), batch normalisation uses the batch's
-statistics as in training but updates no buffer, no graph is built, and autocast keeps no cached
-casts of weights (a cached cast would hide an in-place perturbation).
+statistics as in training, no graph is built, and autocast keeps no cached casts of weights (a
+cached cast would hide an in-place perturbation). Buffers that a forward pass changes, such as
+running statistics, are put back at its end.
+
+Tensors are overwritten through ``.data``: autograd's version counters stay as they are, so that a
+graph that the run has built before can still be used after.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from torch.nn.modules.batchnorm import _NormBase
 def quiet(model: nn.Module) -> Iterator[None]:
     """Context in which losses of ``model`` can be evaluated at no trace; cost none by itself."""
     training = [(module, module.training) for module in model.modules()]
-    tracking = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    buffers = [(m, name, b) for m in model.modules() for name, b in m._buffers.items()]
+    saved = [(m, b, b.detach().clone(), b._version) for m, _, b in buffers if b is not None]
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         for kind in {p.device.type for p in model.parameters()}:
@@ -33,14 +38,18 @@ def quiet(model: nn.Module) -> Iterator[None]:
             for module, _ in training:
                 if not isinstance(module, _NormBase):
                     module.training = False
-            for norm in tracking:
-                norm.track_running_stats = not norm.training
             yield
         finally:
             for module, mode in training:
                 module.training = mode
-            for norm in tracking:
-                norm.track_running_stats = True
+            for module, name, buffer in buffers:  # some layers replace theirs
+                module._buffers[name] = buffer
+            changed = [  # batch normalisation does not tell autograd what it changes
+                (b, value)
+                for m, b, value, version in saved
+                if b._version != version or isinstance(m, _NormBase)
+            ]
+            copy_([b for b, _ in changed], [value for _, value in changed])
 
 
 @contextmanager
@@ -55,9 +64,9 @@ def restored(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def copy_(tensors: list[Tensor], values: list[Tensor]) -> None:
-    """Overwrite tensors in place with values."""
+    """Overwrite tensors in place with values, unseen by autograd."""
     if tensors:
-        torch._foreach_copy_(tensors, values)
+        torch._foreach_copy_([t.data for t in tensors], values)
 
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

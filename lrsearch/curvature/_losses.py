@@ -44,9 +44,9 @@ class LossMeter:
         return not known_bad
 
     @property
-    def last(self) -> float:
-        """The last loss (synchronises)."""
-        return float(self._last)
+    def finite(self) -> bool:
+        """Whether the last loss was finite, if there was one (synchronises)."""
+        return not self._first or math.isfinite(float(self._last))
 
     @property
     def initial(self) -> float | None:

@@ -47,7 +47,7 @@ def direction(optimizer: Optimizer) -> list[Tensor]:
         for p in group["params"]:
             if _dense(p):
                 assert p.grad is not None
-                scale = _preconditioner(optimizer, group, optimizer.state[p])
+                scale = _preconditioner(optimizer, group, optimizer.state.get(p, {}))
                 d = p.grad.detach() * ratio
                 found.append(d if scale is None else d / scale)
     return found
@@ -56,15 +56,16 @@ def direction(optimizer: Optimizer) -> list[Tensor]:
 def threshold(optimizer: Optimizer) -> float | None:
     """Constant c of ``learning_rate * S < c`` for noisy gradients; ``None`` where not known."""
     group = optimizer.param_groups[0]
-    if group.get("maximize"):
+    momentum = float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
+    if group.get("maximize") or not 0.0 <= momentum < 1.0:
         return None
     if isinstance(optimizer, SGD):
-        constant = small_batch_threshold(float(group["momentum"]))
-        return constant / (1.0 - float(group["dampening"]))
+        dampening = float(group["dampening"]) if momentum else 0.0  # torch ignores it then
+        return small_batch_threshold(momentum) / (1.0 - dampening) if dampening < 1.0 else None
     if isinstance(optimizer, ADAM_FAMILY):
-        return small_batch_threshold(float(group["betas"][0]), averaged=True)
+        return small_batch_threshold(momentum, averaged=True)
     if isinstance(optimizer, RMSprop):
-        return small_batch_threshold(float(group["momentum"]))
+        return small_batch_threshold(momentum)
     if isinstance(optimizer, Adagrad):
         return small_batch_threshold()
     return None

@@ -34,11 +34,20 @@ class Step:
 
     @classmethod
     @torch.no_grad()
-    def seen(cls, optimizer: Optimizer, params: list[Tensor], before: list[Tensor]) -> Step:
-        """Read a step just done: ``before`` holds copies of ``params`` from just before it."""
+    def seen(cls, optimizer: Optimizer, params: list[Tensor], before: list[Tensor]) -> Step | None:
+        """Read a step just done: ``before`` holds copies of ``params`` from just before it.
+
+        A closure may have given gradients to other parameters than had one before: what counts is
+        where there was a gradient both times; ``None`` if nowhere.
+        """
+        along = dict(zip(metric.trained(optimizer), metric.direction(optimizer), strict=True))
+        common = [(p, b) for p, b in zip(params, before, strict=True) if p in along]
+        if not common:
+            return None
+        params, before = [p for p, _ in common], [b for _, b in common]
+        d = [along[p] for p in params]
         gradient = [p.grad.detach() for p in params if p.grad is not None]
         update = torch._foreach_sub(params, before)
-        d = metric.direction(optimizer)
         return cls(
             params=params,
             before=before,
@@ -61,8 +70,8 @@ def measure(
     """Turn a step into the fields of a reading.
 
     Returns:
-        The fields, and what they cost in gradients: five forward passes on the batch of the step,
-        none without a ``loss_fn``.
+        The fields, and what they cost in gradients: at most five forward passes on the batch of
+        the step (one less while there is no average), none without a ``loss_fn``.
 
     The model is left bit for bit as it was.
     """
@@ -78,7 +87,11 @@ def measure(
         fields["note"] = "weights or gradients not finite"
         return fields, 0.0
 
+    cost = 0.0
+
     def loss_at() -> float:
+        nonlocal cost
+        cost += FORWARD
         return float(loss_fn(model, batch))
 
     with quiet(model):
@@ -99,4 +112,4 @@ def measure(
     }
     if plain["predicted"] > 0 and math.isfinite(after):
         fields["decrease_ratio"] = (secant.loss - after) / plain["predicted"]
-    return fields, PROBE_COST
+    return fields, cost

@@ -47,7 +47,7 @@ def sharpness_along(
 
     Args:
         loss_at: Loss at the current values of ``params``, without side effects.
-        params: Parameters, moved in place.
+        params: Parameters, moved in place (unseen by autograd).
         d: Direction, same shapes.
         slope: First guess of ``g'd``, which sets the step.
 
@@ -59,6 +59,7 @@ def sharpness_along(
     if not (math.isfinite(slope) and slope > 0):
         return Secant(loss, note="no gradient along the update")
     a = RELATIVE_STEP * max(abs(loss), 1e-12) / slope
+    params = [p.data for p in params]
     torch._foreach_add_(params, d, alpha=-a)
     down = loss_at()
     torch._foreach_add_(params, d, alpha=2 * a)

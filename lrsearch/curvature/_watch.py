@@ -123,17 +123,18 @@ class Watch:
             Exception: Whatever the host raises to stop a run (under Optuna ``TrialPruned``).
         """
         finite = self._meter.add(loss)
+        seen, self._seen = self._seen, None
         if not finite:
-            self._seen = None
+            if seen is not None:
+                self._plan_next()
             if self._alerted:  # told once; a host that listened only has let the run go on
                 return None
             return self._report(Reading(step=self.steps, finite=False, **self._common()))
-        seen, self._seen = self._seen, None
         if seen is None:
             return None
         fields, cost = measure(seen, self.model, self.loss_fn, batch, self.average)
         self.cost += cost
-        fields["finite"] = fields["finite"] and math.isfinite(self._meter.last)
+        fields["finite"] = fields["finite"] and self._meter.finite
         common = self._common() | {"learning_rate": seen.learning_rate}
         self._plan_next()
         return self._report(Reading(step=self.steps, **common, **fields))
@@ -155,6 +156,7 @@ class Watch:
             "average": self.average.average,
             "average_updates": self.average.updates,
             "origin": self._origin,
+            "alerted": self._alerted,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -168,8 +170,8 @@ class Watch:
             self.readings = [Reading.from_dict(plain) for plain in state["readings"]]
             self._meter.load_state_dict(state["meter"])
             self.average.load(state["average"], state["average_updates"])
-            self._origin = state["origin"]
-        except (KeyError, TypeError) as error:
+            self._origin, self._alerted = state["origin"], state["alerted"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"not the state of a watch ({error}): start the run over."
             ) from error
@@ -236,4 +238,4 @@ class Watch:
 
     def _finite_now(self) -> bool:
         weights = torch.stack([p.detach().isfinite().all() for p in self.model.parameters()])
-        return math.isfinite(self._meter.last) and bool(weights.all())
+        return self._meter.finite and bool(weights.all())

@@ -33,7 +33,11 @@ def decide(
     """
     if plan is not None:
         readings = [
-            r if r.budget is not None else replace(r, budget=plan.budget, peak=plan.peak)
+            replace(
+                r,
+                budget=plan.budget if r.budget is None else r.budget,
+                peak=plan.peak if r.peak is None else r.peak,
+            )
             for r in readings
         ]
     for rule in RULES:

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from lrsearch.exceptions import InvalidSpaceError
+from lrsearch.exceptions import InvalidScheduleError, InvalidSpaceError
 
 if TYPE_CHECKING:
     from lrsearch.schedules import Parameter
-    from lrsearch.search._space import SuggestingTrial
 
 Setting = float | str | tuple[float, float] | Sequence[float | str]
+
+
+class SuggestingTrial(Protocol):
+    """The part of a trial that a space needs; Optuna's trials have it."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """Attributes stored with the trial."""
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Store an attribute with the trial."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number in [low, high]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Dimension:
 
 def as_setting(value: Any) -> Setting | None:
     """A user's setting with numbers as floats."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     return value  # type: ignore[no-any-return]
 
@@ -82,10 +99,11 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
     """
     name = f"{family}_{declared.name}"
     if isinstance(setting, float | str):
+        _legal(declared, [setting])
         return None
     if isinstance(setting, tuple) and len(setting) == 2 and not declared.choices:
-        low, high = float(setting[0]), float(setting[1])
-        if not (math.isfinite(high) and low < high and (low > 0 or not declared.log)):
+        low, high = (float(bound) for bound in _legal(declared, setting))
+        if not (low < high and (low > 0 or not declared.log)):
             raise InvalidSpaceError(
                 f"the range of {declared.name!r} must be (low, high) with low < high"
                 f"{' and low > 0' if declared.log else ''}, got {setting!r}."
@@ -93,14 +111,28 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
         default = declared.default if low <= float(declared.default) <= high else None
         return Dimension(name, low, high, declared.log, family=family, default=default)
     if setting is not None:
-        if isinstance(setting, str) or len(setting) == 0:
+        if not isinstance(setting, Sequence) or len(setting) == 0:
             raise InvalidSpaceError(
-                f"{declared.name!r} needs at least one choice, got {setting!r}."
+                f"{declared.name!r} needs a value, (low, high) or a list of choices, "
+                f"got {setting!r}."
             )
-        return Dimension(name, choices=tuple(setting), family=family, default=setting[0])
+        choices = _legal(declared, setting)
+        return Dimension(name, choices=choices, family=family, default=choices[0])
     default = declared.default
     if declared.choices:
         return Dimension(name, choices=declared.choices, family=family, default=default)
     return Dimension(
         name, declared.low, declared.high, declared.log, family=family, default=default
     )
+
+
+def _legal(declared: Parameter, values: Sequence[Any]) -> tuple[float | str, ...]:
+    """The values as a schedule takes them.
+
+    Raises:
+        InvalidSpaceError: If a schedule would refuse one: now, not at the first trial.
+    """
+    try:
+        return tuple(declared.check(value) for value in values)
+    except InvalidScheduleError as error:
+        raise InvalidSpaceError(f"no schedule takes this shape parameter: {error}.") from error

@@ -53,7 +53,8 @@ class Engine:
         """
         rng = np.random.default_rng([self.seed, number])
         usable = [r for r in records if FAMILY in r.parameters and MULTIPLIER in r.parameters]
-        complete = ranked(usable)
+        # A loss that is not finite can be the best of two, and is bad all the same.
+        complete = [r for r in ranked(usable) if all(math.isfinite(v) for v in r.values)]
         if number < STARTUP or len(complete) < 2:
             return self._from_prior(number, rng)
         return self._from_records(complete, usable, rng)
@@ -94,7 +95,7 @@ class Engine:
         dimension = self.space.dimensions()[-1]
         bounds = (math.log2(dimension.low), math.log2(dimension.high))
         belief = (prior.CENTER, prior.SPREAD)
-        here, there = _octaves(good), _octaves(bad)
+        here, there = _octaves(good, bounds), _octaves(bad, bounds)
         width = parzen.kernel_width(prior.SPREAD / 2, len(here), OCTAVE_FLOOR)
         octaves = parzen.draw_mixture(rng, CANDIDATES, here, width, belief, PRIOR_WEIGHT, bounds)
         score = score + parzen.log_mixture(octaves, here, width, belief, PRIOR_WEIGHT)
@@ -115,8 +116,10 @@ def _families(records: Sequence[TrialRecord]) -> list[str]:
     return [str(r.parameters[FAMILY]) for r in records]
 
 
-def _octaves(records: Sequence[TrialRecord]) -> list[float]:
-    return [math.log2(float(r.parameters[MULTIPLIER])) for r in records]
+def _octaves(records: Sequence[TrialRecord], bounds: tuple[float, float]) -> list[float]:
+    """Multipliers in octaves; one beyond the bounds (an enqueued rate) counts as on the bound."""
+    low, high = bounds
+    return [min(max(math.log2(float(r.parameters[MULTIPLIER])), low), high) for r in records]
 
 
 def _uniform(dimension: Dimension, rng: np.random.Generator) -> float | str:

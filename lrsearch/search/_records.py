@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 State = Literal["complete", "stopped", "running"]
 
 
@@ -35,16 +37,16 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     complete = [r for r in records if r.state == "complete" and r.values]
 
+    finite = [r for r in complete if all(math.isfinite(v) for v in r.values)]
+    columns = np.array([*zip(*(r.values for r in finite), strict=True)])  # (objectives, n)
+
     def key(record: TrialRecord) -> tuple[float, int]:
         if not all(math.isfinite(v) for v in record.values):
             return math.inf, record.number
         if len(record.values) == 1:
             return record.values[0], record.number
-        return float(sum(_dominates(other, record) for other in complete)), record.number
+        values = np.array(record.values)[:, None]
+        dominates = (columns <= values).all(axis=0) & (columns < values).any(axis=0)
+        return float(dominates.sum()), record.number
 
     return sorted(complete, key=key)
-
-
-def _dominates(one: TrialRecord, other: TrialRecord) -> bool:
-    pairs = list(zip(one.values, other.values, strict=True))
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

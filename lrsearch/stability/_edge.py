@@ -66,8 +66,10 @@ class Edge:
         return self.learning_rate * self.sharpness / self.threshold
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-safe form."""
-        return {"version": EDGE_VERSION, **asdict(self), "trace": [list(p) for p in self.trace]}
+        """Plain JSON-safe form; a number that is not finite is ``None``."""
+        plain = {name: _finite(value) for name, value in asdict(self).items()}
+        trace = [[rate, _finite(loss)] for rate, loss in self.trace]
+        return {"version": EDGE_VERSION, **plain, "trace": trace}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -86,5 +88,9 @@ class Edge:
         try:
             trace = tuple((float(rate), loss) for rate, loss in fields.pop("trace", ()))
             return cls(**fields, trace=trace)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, CalibrationError) as error:
             raise DocumentError(f"not an edge: {error}") from error
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

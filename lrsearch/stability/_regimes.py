@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import median
+from typing import TypeGuard
 
 from lrsearch.stability._reading import Reading
 from lrsearch.stability._trend import robust_slope
@@ -20,6 +21,10 @@ GRACE = 0.1
 # rho < 0.1 at a quarter of the budget: 0 wrong stops of 440, 41 % of the cold runs (mostly SGD).
 # Readings from a tenth of the budget on count; past half the budget decaying rates blur the level.
 FAR_BELOW = 0.1
+# A run that has solved its training set reads far below the edge as well, for its curvature has
+# gone with its loss; one that is too slow still has its loss. Without this guard the rule stopped
+# good runs of studies/first_edge that saw their data 64 times.
+SLOW_LOSS = 0.5
 BELOW_WINDOW = (0.1, 0.25, 0.5)
 # Gradient norm two decades under its start while the loss kept 80 % of its start: nothing is left
 # that could bring it back. (Runs whose curvature and gradients vanished at high loss never won.)
@@ -43,9 +48,9 @@ def diverged(readings: Sequence[Reading]) -> Verdict | None:
         )
     tail = [r for r in readings[-2:] if r.progress is not None and r.progress >= GRACE]
     start = last.initial_loss
-    if len(tail) < 2 or start is None or start <= 0:
+    if len(tail) < 2 or not _measured(start) or start <= 0:
         return None
-    losses = [r.loss for r in tail if r.loss is not None]
+    losses = [r.loss for r in tail if r.loss is not None and math.isfinite(r.loss)]
     if len(losses) < 2 or min(losses) <= start:
         return None
     trend = robust_slope([r.step for r in tail], [math.log(loss) for loss in losses])
@@ -62,11 +67,11 @@ def diverged(readings: Sequence[Reading]) -> Verdict | None:
 
 def dead(readings: Sequence[Reading]) -> Verdict | None:
     """The gradient norm collapsed while the loss stayed high: nothing is learnt any more."""
-    seen = [r for r in readings if r.gradient_norm is not None and r.loss is not None]
+    seen = [r for r in readings if _measured(r.gradient_norm) and _measured(r.loss)]
     if len(seen) < 5:
         return None
     last, start = seen[-1], seen[-1].initial_loss
-    if last.progress is None or last.progress < GRACE or start is None or start <= 0:
+    if last.progress is None or last.progress < GRACE or not _measured(start) or start <= 0:
         return None
     norms = [r.gradient_norm for r in seen if r.gradient_norm is not None]
     losses = [r.loss for r in seen if r.loss is not None]
@@ -100,9 +105,15 @@ def below_edge(readings: Sequence[Reading]) -> Verdict | None:
     points = [
         (r.progress, r.rho_at_peak)
         for r in readings
-        if r.progress is not None and first <= r.progress <= latest and r.rho_at_peak is not None
+        if r.progress is not None and first <= r.progress <= latest and _measured(r.rho_at_peak)
     ]
     if len(points) < 3 or points[-1][0] < earliest or readings[-1].progress != points[-1][0]:
+        return None
+    last = readings[-1]
+    start = last.initial_loss
+    if not _measured(start) or start <= 0:
+        return None
+    if not _measured(last.loss) or last.loss < SLOW_LOSS * start:
         return None
     level = median(rho for _, rho in points)
     if not 0 < level < FAR_BELOW:
@@ -112,14 +123,17 @@ def below_edge(readings: Sequence[Reading]) -> Verdict | None:
     reached = level * 2.0 ** (max(trend, 0.0) * (latest - points[-1][0]))
     if reached >= FAR_BELOW:
         return None
-    last = readings[-1]
     return Verdict(
         stop=True,
         regime="below the edge",
         side="cold",
         step=last.step,
         reason=f"far below the edge: rho {level:.2g} (median of {len(points)} readings to step "
-        f"{last.step}), {trend / 10:+.1f} octaves per tenth of the budget; the "
-        f"limit is {FAR_BELOW:g}",
+        f"{last.step}), {trend / 10:+.1f} octaves per tenth of the budget (limit "
+        f"{FAR_BELOW:g}), with {last.loss / start:.0%} of the loss that it began with",
         trend={"rho": level, "log2_rho_per_budget": trend, "readings": float(len(points))},
     )
+
+
+def _measured(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)

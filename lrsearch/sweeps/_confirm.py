@@ -10,7 +10,7 @@ from statistics import mean, stdev
 import optuna
 from scipy.stats import t as student
 
-from lrsearch.integrations.optuna import best_schedule
+from lrsearch.schedules import Schedule
 from lrsearch.sweeps._seeds import confirmation_seed
 from lrsearch.sweeps._sweep import SEED_KEY
 from lrsearch.training import Task, train
@@ -25,12 +25,17 @@ class Confirmation:
     Attributes:
         trial: The winning trial.
         metric: Its metric in the sweep.
-        values: The metric of every retraining.
+        values: The metric of every retraining; NaN where it diverged.
     """
 
     trial: int
     metric: float
     values: tuple[float, ...]
+
+    @property
+    def diverged(self) -> int:
+        """Number of retrainings without a finite metric."""
+        return sum(not math.isfinite(v) for v in self.values)
 
     @property
     def mean(self) -> float:
@@ -40,15 +45,18 @@ class Confirmation:
     @property
     def deviation(self) -> float:
         """Standard deviation over seeds (n - 1)."""
-        return stdev(self.values) if len(self.values) > 1 else math.nan
+        return stdev(self.values) if len(self.values) > 1 and not self.diverged else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
         """Where one more run is expected with 95 %, from the retrainings alone.
 
-        Student's t; on the logarithm where all values are positive, as losses are.
+        Student's t; on the logarithm where all values are positive, as losses are. NaN where a
+        retraining diverged.
         """
         n = len(self.values)
+        if self.diverged:
+            return math.nan, math.nan
         if n < 2:
             return -math.inf, math.inf
         log = min(self.values) > 0
@@ -66,6 +74,12 @@ class Confirmation:
     def sentence(self, metric: str) -> str:
         """The outcome in one sentence."""
         low, high = self.interval
+        if self.diverged:
+            return (
+                f"winner (trial {self.trial}): {metric} {self.metric:.4g} in the sweep; "
+                f"NOT reproduced: {self.diverged} of {len(self.values)} retrainings with fresh "
+                "seeds diverged"
+            )
         retrained = (
             f"winner (trial {self.trial}): {metric} {self.metric:.4g} in the sweep; retrained with "
             f"{len(self.values)} fresh seeds {self.mean:.4g}"
@@ -82,29 +96,30 @@ class Confirmation:
 def confirm(
     study: optuna.Study,
     task: Task,
+    schedule: Schedule,
     *,
     seeds: int = 3,
     note: Callable[[str], None] = lambda line: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Confirmation:
-    """Retrain the best schedule with seeds that no trial has used; remembered in the study.
+    """Retrain the winner's exported schedule with seeds that no trial has used.
+
+    What has been retrained is remembered in the study.
 
     Raises:
-        StudyMismatchError: If the study has no best trial.
         KeyboardInterrupt: If ``interrupted`` said so; retrainings done are kept.
 
     Cost: ``seeds`` full runs, none that has been done before.
     """
-    schedule = best_schedule(study)
     trial, metric = study.best_trial.number, float(study.best_value)
     values: list[float] = []
     for turn in range(seeds):
         seed = confirmation_seed(int(study.user_attrs.get(SEED_KEY, 0)), trial, turn)
         name = f"{CONFIRM_PREFIX}{trial}:{seed}"
-        known = study.user_attrs.get(name)
-        if known is None:
-            known = train(task, schedule, seed=seed, share=None, interrupted=interrupted).metric
-            study.set_user_attr(name, known if math.isfinite(known) else None)
-            note(f"retrained with seed {seed}: {task.metric} {known:.4g}")
-        values.append(known)
+        if name not in study.user_attrs:
+            found = train(task, schedule, seed=seed, share=None, interrupted=interrupted).metric
+            study.set_user_attr(name, found if math.isfinite(found) else None)
+            note(f"retrained with seed {seed}: {task.metric} {found:.4g}")
+        known = study.user_attrs[name]
+        values.append(math.nan if known is None else float(known))
     return Confirmation(trial=trial, metric=metric, values=tuple(values))

@@ -7,6 +7,7 @@ from itertools import islice
 
 import torch
 
+from lrsearch.exceptions import LrsearchError, TaskError
 from lrsearch.integrations import edge as measure_edge
 from lrsearch.stability import Edge
 from lrsearch.sweeps._seeds import calibration_seed
@@ -29,12 +30,23 @@ def task_edge(
 
     Raises:
         CalibrationError: If no rate trains the task.
+        TaskError: If the task itself raises.
 
     Cost: about 0.3 runs of ``budget`` steps.
     """
     seed = calibration_seed(seed)
     torch.manual_seed(seed)
-    model = task.model().to(task.device)
-    optimizer = task.optimizer(model, ANY_RATE)
-    data = list(islice(task.stream(seed, 0), BATCHES))
-    return measure_edge(None, model, optimizer, task.loss, data, budget=budget, progress=progress)
+    try:
+        model = task.model().to(task.device)
+        optimizer = task.optimizer(model, ANY_RATE)
+        data = list(islice(task.stream(seed, 0), BATCHES))
+        return measure_edge(
+            None, model, optimizer, task.loss, data, budget=budget, progress=progress
+        )
+    except LrsearchError:
+        raise
+    except Exception as error:  # a user's task may raise anything
+        raise TaskError(
+            f"task {task.name!r} failed while its edge was measured: "
+            f"{type(error).__name__}: {error}. Mend the task, then run the command again."
+        ) from error

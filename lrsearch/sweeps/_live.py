@@ -68,6 +68,8 @@ class Live:
 
     def begin(self, number: int, plan: Plan, resumed_from: int) -> None:
         """Show the trial in work."""
+        if resumed_from:
+            self.note(f"trial {number} goes on from its checkpoint at step {resumed_from}")
         self._progress.update(
             self._now,
             visible=True,
@@ -118,7 +120,15 @@ class Live:
 def table_of(board: pd.DataFrame, metric: str, top: int | None = None) -> Table:
     """A leaderboard as a table for a terminal."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("trial", metric, "family", "multiplier", "peak rate", "cost", "why it ended"):
+    for heading in (
+        "trial",
+        escape(metric),
+        "family",
+        "multiplier",
+        "peak rate",
+        "cost",
+        "why it ended",
+    ):
         text = heading in ("family", "why it ended")
         table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
     for row in board.head(top if top is not None else len(board)).to_dict("records"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import IntegrityError
 
 from lrsearch.exceptions import StorageError, StudyMismatchError
 
@@ -30,6 +33,8 @@ def open_storage(url: str, *, create: bool) -> BaseStorage:
         StorageError: If it cannot be opened or read; the message hides passwords.
     """
     path = local_file(url)
+    if path is None and url.startswith(JOURNAL):
+        raise StorageError("journal:/// needs a file, such as journal:///sweep.log.")
     if path is not None and not create and not path.exists():
         raise StorageError(
             f"there is no storage {path}: run `lrsearch sweep` first, or name another --storage."
@@ -38,14 +43,14 @@ def open_storage(url: str, *, create: bool) -> BaseStorage:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         if url.startswith(JOURNAL):
+            _refuse_foreign_journal(Path(str(path)))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 return JournalStorage(JournalFileBackend(str(path)))
-        if url.startswith(SQLITE):
-            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_WAIT}})
-        return RDBStorage(url)
+        return _database(url)
     except Exception as error:  # SQLAlchemy, drivers and file systems raise what they like
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        reason = reason.replace(url, shown(url)).rstrip(".")
         raise StorageError(
             f"cannot open the storage {shown(url)}: {type(error).__name__}: {reason}. It must be a "
             "database that Optuna can read, such as sqlite:///sweep.db or journal:///sweep.log."
@@ -126,5 +131,26 @@ def shown(url: str) -> str:
 
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        return re.sub(r"//.*@", "//***@", url)
+
+
+def _database(url: str) -> RDBStorage:
+    options = {"connect_args": {"timeout": LOCK_WAIT}} if url.startswith(SQLITE) else None
+    for pause in (0.1, 0.5, 2.0):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except Exception as error:
+            # Two workers that make the tables at the same moment: the slower one looks again.
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(pause)
+    return RDBStorage(url, engine_kwargs=options)
+
+
+def _refuse_foreign_journal(path: Path) -> None:
+    # Optuna takes a last line that it cannot read for one that is being written.
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(1) not in (b"", b"{"):
+                raise ValueError("the file is not a journal")

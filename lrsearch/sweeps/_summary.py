@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 from optuna.trial import FrozenTrial
 
 from lrsearch.exceptions import MissingExtraError, StudyMismatchError
@@ -59,11 +60,12 @@ def write_winner(
 
     out.mkdir(parents=True, exist_ok=True)
     winner = best_schedule(study)
-    files = {"schedule": out / f"{study.study_name}.json"}
+    stem = study.study_name.replace("/", "-")  # a task may be called cifar/resnet
+    files = {"schedule": out / f"{stem}.json"}
     winner.save(files["schedule"])
     try:
-        save_figure(plot_sweep(leaderboard(study), winner, metric), out / f"{study.study_name}.png")
-        files["picture"] = out / f"{study.study_name}.png"
+        save_figure(plot_sweep(leaderboard(study), winner, metric), out / f"{stem}.png")
+        files["picture"] = out / f"{stem}.png"
     except MissingExtraError as error:
         note(str(error))
     return files
@@ -82,12 +84,18 @@ def summary(
         "study": study.study_name,
         "best": best_schedule(study).to_dict() if finished(study) else None,
         "cost": total_cost(study),
-        "leaderboard": json.loads(board.to_json(orient="records")),
+        "leaderboard": [
+            {name: None if pd.isna(value) else value for name, value in row.items()}
+            for row in board.to_dict("records")
+        ],
     }
     if edge is not None:
         document["edge"] = edge.to_dict()
     if confirmation is not None:
-        document["confirmation"] = asdict(confirmation) | {"reproduced": confirmation.reproduced}
+        document["confirmation"] = asdict(confirmation) | {
+            "values": [v if math.isfinite(v) else None for v in confirmation.values],
+            "reproduced": confirmation.reproduced,
+        }
     if files:
         document["files"] = {name: str(path) for name, path in files.items()}
     return document

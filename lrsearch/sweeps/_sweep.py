@@ -11,7 +11,7 @@ import optuna
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from lrsearch.exceptions import StudyMismatchError, TaskError
+from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, TaskError
 from lrsearch.integrations.optuna import (
     ERROR_KEY,
     SPACE_KEY,
@@ -27,7 +27,7 @@ from lrsearch.search import FAMILY, RATE_KEY, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps._edge import task_edge
 from lrsearch.sweeps._events import Listener, Silent
-from lrsearch.sweeps._lease import Lease, claim
+from lrsearch.sweeps._lease import Lease, checkpoint_path, claim
 from lrsearch.sweeps._storage import local_file, open_storage, open_study
 from lrsearch.sweeps._trial import Bench, run_trial
 from lrsearch.training import Task
@@ -96,6 +96,8 @@ def sweep(
     Cost: about 0.3 full runs for the edge, then the trials, minus what stopped runs save.
     """
     begun, listener = time.monotonic(), listener or Silent()
+    if not 0 < share <= 1:
+        raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
     name = study_name or f"{task.name}-{space.budget}"
     opened = open_storage(storage, create=True)
     study = open_study(opened, name, direction=task.direction, create=True)
@@ -109,8 +111,8 @@ def sweep(
         folder = beside / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "begin.lock"):
+        _enqueue(study, rates)  # first: a rate that makes no sense is refused at no cost
         edge = _edge(study, task, space, seed, listener, interrupted)
-        _enqueue(study, rates)
     bench = Bench(
         task=task,
         space=space,
@@ -210,6 +212,7 @@ def _begin(
     trial = study.ask()
     lease = Lease(folder, trial.number)
     lease.acquire()
+    checkpoint_path(folder, trial.number).unlink(missing_ok=True)  # of a study that was deleted
     lease.renew(trial, now=True)
     return trial, lease
 

@@ -54,8 +54,35 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
     Raises:
         KeyboardInterrupt: If the sweep is interrupted; the trial stays open with its checkpoint.
     """
-    state, value, reason = TrialState.FAIL, None, ""
     checkpoint = checkpoint_path(bench.folder, trial.number)
+    elsewhere = False
+    try:
+        state, value, reason = _outcome(bench, trial, lease, checkpoint)
+        told = study.tell(trial, value, state=state, skip_if_finished=True)
+        elsewhere = told.state != state
+    except UpdateFinishedTrialError:
+        elsewhere = True
+    if elsewhere:
+        bench.listener.note(f"trial {trial.number} was ended by another worker meanwhile")
+        found = next(t for t in study.get_trials() if t.number == trial.number)
+        state, value = found.state, found.values[0] if found.values else None
+        reason = "ended by another worker"
+    checkpoint.unlink(missing_ok=True)
+    return TrialEnd(
+        number=trial.number,
+        state=state.name.lower(),
+        metric=value,
+        reason=reason,
+        plan=plan_of(trial.user_attrs),
+        cost=full_runs(trial.user_attrs.get(COST_KEY), bench.space.budget),
+    )
+
+
+def _outcome(
+    bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path
+) -> tuple[TrialState, float | None, str]:
+    """How the trial ends, with its reason; whatever tells why is stored in it."""
+    state, value, reason = TrialState.FAIL, None, ""
     try:
         result = _train(bench, trial, lease, checkpoint)
         if math.isfinite(result.metric):
@@ -74,19 +101,7 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
     except Exception as error:  # a user's task may raise anything
         reason = f"{type(error).__name__}: {error}"
         trial.set_user_attr(ERROR_KEY, reason)
-    try:
-        study.tell(trial, value, state=state)
-    except UpdateFinishedTrialError:
-        bench.listener.note(f"trial {trial.number} was ended by another worker meanwhile")
-    checkpoint.unlink(missing_ok=True)
-    return TrialEnd(
-        number=trial.number,
-        state=state.name.lower(),
-        metric=value,
-        reason=reason,
-        plan=plan_of(trial.user_attrs),
-        cost=full_runs(trial.user_attrs.get(COST_KEY), bench.space.budget),
-    )
+    return state, value, reason
 
 
 def full_runs(cost: dict[str, float] | None, budget: int) -> float:
@@ -101,12 +116,17 @@ def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) ->
     seed = trial_seed(bench.seed, trial.number)
     trial.set_user_attr(SEED_KEY, seed)
 
+    begun = False
+
     def on_step(step: int) -> None:
+        nonlocal begun
+        if not begun:  # only now is it known where its checkpoint stood
+            bench.listener.begin(trial.number, plan, step - 1)
+            begun = True
         lease.renew(trial)
         bench.listener.step(trial.number, step)
 
     def once() -> TrainResult:
-        bench.listener.begin(trial.number, plan, 0)
         return train(
             bench.task,
             schedule,

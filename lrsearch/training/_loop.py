@@ -111,8 +111,14 @@ def train(
                 "it, or give this run another path."
             )
         start, rng = int(saved["step"]), saved["rng"]
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        try:
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is the checkpoint of another run: task {task.name!r} now builds another "
+                "model or optimizer. Delete it, or give the changed task another name."
+            ) from error
         scheduler.load_state_dict(saved["scheduler"])
         if watch is not None and saved["watch"] is not None:
             watch.load_state_dict(saved["watch"])
@@ -126,6 +132,10 @@ def train(
             model.train()
             optimizer.zero_grad(set_to_none=True)
             loss = task.loss(model, batch)
+            if not isinstance(loss, torch.Tensor):
+                raise TaskError(
+                    f"task {task.name!r}: loss must return a scalar tensor, got {loss!r}."
+                )
             if loss.numel() != 1:
                 raise TaskError(
                     f"task {task.name!r}: loss must be a scalar, got shape {tuple(loss.shape)}: "
@@ -139,7 +149,8 @@ def train(
             if on_step is not None:
                 on_step(step)
             stopping = interrupted is not None and interrupted()
-            if path is not None and step < schedule.budget and (stopping or step % every == 0):
+            due = step % every == 0 and step < schedule.budget
+            if path is not None and (stopping or due):
                 save_checkpoint(path, state(step))
             if stopping:
                 raise KeyboardInterrupt
@@ -169,7 +180,7 @@ def _plain(schedule: Schedule) -> dict[str, Any]:
 def _number(task: Task, metric: Any) -> float:
     try:
         value = float(metric)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TaskError(
             f"task {task.name!r}: evaluate must return a number, got {metric!r}."
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY, plan_of, reading_key
-from lrsearch.integrations.optuna._pruner import StabilityPruner
+from lrsearch.integrations.optuna._pruner import StabilityPruner, reported_finite
 from lrsearch.search import decide
 from lrsearch.stability import CONTINUE, Reading, Verdict, diverged
 
@@ -55,14 +55,15 @@ class OptunaHost:
             finite = not readings or readings[-1].finite
             return CONTINUE if finite else diverged(readings) or CONTINUE
         verdict = pruner.judge(readings, self.plan)
-        if not verdict.stop and pruner.wrapped is not None and self.trial.should_prune():
-            return Verdict(
-                stop=True,
-                regime="host",
-                step=readings[-1].step,
-                reason=f"stopped by {type(pruner.wrapped).__name__} at step {readings[-1].step}",
-            )
-        return verdict
+        if verdict.stop or not self.trial.should_prune():
+            return verdict
+        step = readings[-1].step
+        mine = (t for t in self.study.get_trials(deepcopy=False) if t.number == self.trial.number)
+        if reported_finite(next(mine)):
+            reason = f"stopped by {type(pruner.wrapped).__name__} at step {step}"
+        else:
+            reason = f"the value reported last is not finite (seen at step {step})"
+        return Verdict(stop=True, regime="host", step=step, reason=reason)
 
     def stop(self, verdict: Verdict) -> None:
         """Store the verdict, then end the trial.

@@ -55,14 +55,18 @@ class StabilityPruner(BasePruner):
         if not readings and not self._said:
             self._said = True
             logger.warning(
-                "trial %d has no readings (no lrsearch.watch in its loop): StabilityPruner leaves "
-                "it to %s.",
+                "trial %d has no readings: until lrsearch.watch gives it some, %s.",
                 trial.number,
-                type(self.wrapped).__name__ if self.wrapped else "run to its end",
+                f"{type(self.wrapped).__name__} decides alone" if self.wrapped else "it runs on",
             )
         if readings and self.judge(readings, plan_of(trial.user_attrs)).stop:
             return True
-        step = trial.last_step
-        if step is not None and not math.isfinite(trial.intermediate_values[step]):
+        if not reported_finite(trial):
             return True
         return self.wrapped is not None and self.wrapped.prune(study, trial)
+
+
+def reported_finite(trial: FrozenTrial) -> bool:
+    """Whether the value that the user reported last, if any, is a finite number."""
+    step = trial.last_step
+    return step is None or math.isfinite(trial.intermediate_values[step])

@@ -53,7 +53,6 @@ class EdgeSampler(BaseSampler):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._engine = Engine(space, seed)
         self._dimensions = {d.name: d for d in space.dimensions()}
-        self._checked: set[int] = set()
 
     def reseed_rng(self) -> None:
         """Reseed the other sampler; ours draws by trial number and needs no reseeding."""
@@ -116,8 +115,6 @@ class EdgeSampler(BaseSampler):
     def _check_space(self, study: Study, trial: FrozenTrial) -> None:
         # Under Hyperband a sampler sees a study without public attributes, but with its storage.
         storage, study_id = study._storage, study._study_id
-        if study_id in self._checked:
-            return
         stored = storage.get_study_user_attrs(study_id).get(SPACE_KEY)
         try:
             refuse_other_space(study.study_name, stored, self.space)
@@ -128,7 +125,6 @@ class EdgeSampler(BaseSampler):
             raise
         if stored is None:
             storage.set_study_user_attr(study_id, SPACE_KEY, self.space.fingerprint())
-        self._checked.add(study_id)
 
 
 def refuse_other_space(

@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError
 from lrsearch.integrations.optuna._attributes import EDGE_PREFIX, plan_of, verdict_of
+from lrsearch.integrations.optuna._sampler import EdgeSampler
 from lrsearch.schedules import Schedule, get_family
-from lrsearch.search import FAMILY, RATE_KEY
+from lrsearch.search import FAMILY, RATE_KEY, Dimension, ScheduleSpace
 from lrsearch.stability import Edge
 
 
@@ -68,7 +69,9 @@ def enqueue(
         **parameters: Shape parameters of that family; its defaults if not given.
 
     Raises:
-        InvalidSpaceError: If the rate is not finite and > 0, or the family is unknown.
+        InvalidSpaceError: If the rate is not finite and > 0, or family or shape lie outside the
+            sampler's space.
+        InvalidScheduleError: If there is no such family.
     """
     if not (isinstance(learning_rate, float | int) and math.isfinite(learning_rate)):
         raise InvalidSpaceError(f"learning_rate must be a finite number, got {learning_rate!r}.")
@@ -80,9 +83,38 @@ def enqueue(
         if stray := set(parameters) - known:
             raise InvalidSpaceError(f"{family} has no parameters {sorted(stray)}; has {known}.")
         fixed = {FAMILY: family} | {f"{family}_{n}": v for n, v in parameters.items()}
+        if isinstance(study.sampler, EdgeSampler):
+            fixed = _within(study.sampler.space, fixed)
     elif parameters:
         raise InvalidSpaceError(f"shape parameters {sorted(parameters)} need a family.")
     study.enqueue_trial(fixed, user_attrs={RATE_KEY: float(learning_rate)})
+
+
+def _within(space: ScheduleSpace, fixed: dict[str, Any]) -> dict[str, Any]:
+    """Fixed values with the defaults of what they leave open, if the space has such a point."""
+    family = fixed[FAMILY]
+    if family not in space.families:
+        raise InvalidSpaceError(
+            f"this study does not search {family}: its families are {', '.join(space.families)}."
+        )
+    searched = {d.name: d for d in space.dimensions() if d.family == family}
+    for name, value in fixed.items():
+        if name in searched:
+            room: Any = searched[name].to_dict()
+            inside = _inside(searched[name], value)
+        else:
+            room = space.parameters.get(name.removeprefix(f"{family}_"))
+            inside = name == FAMILY or value == room
+        if not inside:
+            raise InvalidSpaceError(f"{name} = {value!r} is outside this study's space: {room}.")
+    defaults = {n: d.default for n, d in searched.items() if d.default is not None}
+    return defaults | fixed
+
+
+def _inside(dimension: Dimension, value: Any) -> bool:
+    if dimension.choices:
+        return value in dimension.choices
+    return isinstance(value, float | int) and dimension.low <= value <= dimension.high
 
 
 def edge_key(key: Any, optimizer: str) -> str:

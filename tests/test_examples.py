@@ -1,0 +1,69 @@
+"""The examples run as a newcomer runs them, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from lrsearch import Schedule
+from lrsearch.integrations.optuna import plan_of, readings_of
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+CLI = [sys.executable, "-W", "error", "-c", "from lrsearch.cli import main; main()"]
+
+
+def run(folder: Path, *command: str) -> str:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_every_example_is_run_here_and_short() -> None:
+    scripts = {path.name: path.read_text() for path in EXAMPLES.glob("*.py")}
+    assert set(scripts) == {"optuna_minimal.py", "own_task.py"}
+    assert all(text.count("\n") < 150 for text in scripts.values())
+
+
+@pytest.mark.distributed
+def test_optuna_minimal(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "optuna_minimal.py")
+    options = ["--budget", "60", "--storage", "sqlite:///sweep.db"]
+    said = run(tmp_path, sys.executable, "-W", "error", script, "--trials", "3", *options)
+    best = Schedule.load(tmp_path / "best.json")
+    assert f"best: {best.family}, peak {best.peak:.4g}, width " in said
+    assert best.budget == 60
+    # The same command again goes on.
+    run(tmp_path, sys.executable, script, "--trials", "1", *options, "--out", "again.json")
+    study = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'sweep.db'}")
+    assert len(study.trials) == 4
+    assert study.best_value < 0.5
+    assert all(plan_of(t.user_attrs) and readings_of(t.user_attrs) for t in study.trials)
+    again = Schedule.load(tmp_path / "again.json")
+    assert again.provenance["metric"] == study.best_value <= best.provenance["metric"]
+    assert {p.name for p in tmp_path.iterdir()} == {"best.json", "again.json", "sweep.db"}
+
+
+@pytest.mark.distributed
+def test_own_task(tmp_path: Path) -> None:
+    task = f"{EXAMPLES / 'own_task.py'}:task"
+    sizes = ["--budget", "60", "--trials", "3"]
+    places = ["--storage", "sqlite:///own.db", "--out", "out"]
+    said = run(tmp_path, *CLI, "sweep", task, *sizes, *places)
+    best = Schedule.load(tmp_path / "out" / "curve-60.json")
+    assert "edge learning rate" in said
+    assert f"{best.peak:.3g}" in said
+    assert best.budget == 60
+    assert best.provenance["metric"] < 0.35  # a constant guess has 0.5
+    study = optuna.load_study(study_name="curve-60", storage=f"sqlite:///{tmp_path / 'own.db'}")
+    assert len(study.trials) == 3
+    assert study.best_value == best.provenance["metric"]
