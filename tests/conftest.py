@@ -81,7 +81,7 @@ class Workshop:
     """
 
     SCRIPT = """
-import io, json, os, sys
+import gc, io, json, os, sys, traceback
 import matplotlib.backends.backend_agg, matplotlib.figure, optuna, torch
 import lrsearch.cli, lrsearch.sweeps, lrsearch.tasks, lrsearch.visualization
 # What these import when they are first used:
@@ -93,6 +93,7 @@ lrsearch.sweeps.open_study(
 figure = matplotlib.figure.Figure(layout="constrained")
 figure.subplots().set_title("warm")
 figure.savefig(io.BytesIO())
+gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -116,7 +117,15 @@ for line in sys.stdin:
     break
 else:
     sys.exit()
-lrsearch.cli.main()
+code = 1
+try:
+    lrsearch.cli.main()
+except SystemExit as exit:
+    code = exit.code or 0
+except BaseException:
+    traceback.print_exc()
+sys.stdout.flush(), sys.stderr.flush()
+os._exit(code)  # to tear down all that was imported takes longer than most commands
 """
 
     def __init__(self) -> None:

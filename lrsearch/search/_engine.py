@@ -3,8 +3,9 @@
 Bergstra et al. 2011 ("Algorithms for hyper-parameter optimization"), with these differences:
 1. The multiplier is searched as log2 m under a normal prior around 1; the prior stays in both
    densities, so a few bad trials cannot push the search to the bounds.
-2. The family and the multiplier are independent given good or bad: the alignment has divided the
-   families' relative optimum out, so every family's trials inform the multiplier of all.
+2. The alignment has divided the families' relative optimum out, so the multiplier's densities are
+   shared by all families. The family itself is drawn from the good trials' shares, not maximised
+   over, for one lucky run would settle it.
 3. Every stopped trial is bad, however late it was stopped, and so is every running one (constant
    liar), which keeps parallel workers apart.
 4. The first trials walk the prior's quantiles from its middle outwards: trial 0 is the best guess.
@@ -25,10 +26,11 @@ from lrsearch.search._dimension import Dimension
 from lrsearch.search._records import TrialRecord, ranked
 from lrsearch.search._space import FAMILY, MULTIPLIER, ScheduleSpace
 
-STARTUP = 6  # trials from the prior: quartiles and octiles of m, and every family that has weight
+STARTUP = 6  # trials from the prior: quartiles and octiles of m, the heavier families first
 GOOD_SHARE = 0.25  # of the complete trials, at least 2
-CANDIDATES = 64
+CANDIDATES = 24  # as many as Optuna's TPE draws
 PRIOR_WEIGHT = 1.0  # counted in observations
+FAMILY_PRIOR_WEIGHT = 3.0  # one lucky run must not settle the family
 # The loss hardly changes within a quarter octave of its optimum (the judge's grid is 1/4 octave).
 OCTAVE_FLOOR = 0.25
 UNIT_FLOOR = 0.1
@@ -86,11 +88,8 @@ class Engine:
         bad = [r for r in usable if r.number not in best]
 
         weights = prior.family_weights(self.space.families)
-        likely = parzen.category_weights(weights, _families(good), PRIOR_WEIGHT)
-        unlikely = parzen.category_weights(weights, _families(bad), PRIOR_WEIGHT)
-        names = list(weights)
-        chosen = rng.choice(len(names), size=CANDIDATES, p=[likely[n] for n in names])
-        score = np.array([math.log(likely[n] / unlikely[n]) for n in names])[chosen]
+        likely = parzen.category_weights(weights, _families(good), FAMILY_PRIOR_WEIGHT)
+        family = str(rng.choice(list(likely), p=list(likely.values())))
 
         dimension = self.space.dimensions()[-1]
         bounds = (math.log2(dimension.low), math.log2(dimension.high))
@@ -98,17 +97,16 @@ class Engine:
         here, there = _octaves(good, bounds), _octaves(bad, bounds)
         width = parzen.kernel_width(prior.SPREAD / 2, len(here), OCTAVE_FLOOR)
         octaves = parzen.draw_mixture(rng, CANDIDATES, here, width, belief, PRIOR_WEIGHT, bounds)
-        score = score + parzen.log_mixture(octaves, here, width, belief, PRIOR_WEIGHT)
+        score = parzen.log_mixture(octaves, here, width, belief, PRIOR_WEIGHT)
         width = parzen.kernel_width(prior.SPREAD / 2, len(there), OCTAVE_FLOOR)
         score = score - parzen.log_mixture(octaves, there, width, belief, PRIOR_WEIGHT)
 
-        top = int(np.argmax(score))
-        family = names[int(chosen[top])]
+        multiplier = 2.0 ** octaves[int(np.argmax(score))]
         values: dict[str, float | str] = {FAMILY: family}
         for searched in self.space.dimensions()[1:-1]:
             if searched.family in (None, family):
                 values[searched.name] = _shape_value(searched, good, bad, rng)
-        values[MULTIPLIER] = float(np.clip(2.0 ** octaves[top], dimension.low, dimension.high))
+        values[MULTIPLIER] = float(np.clip(multiplier, dimension.low, dimension.high))
         return values
 
 

@@ -455,6 +455,25 @@ def test_the_host_is_one_and_knows_the_plan_of_its_trial() -> None:
     assert trial.params[FAMILY] == "constant"
 
 
+def test_the_users_own_should_prune_hears_of_the_readings_too() -> None:
+    study = study_with(StabilityPruner())
+    trial = study.ask()
+    SPACE.suggest(trial, EDGE)
+    host = OptunaHost(trial)
+    host.emit(Reading(step=5, learning_rate=0.1, loss=1.0))
+    assert not trial.should_prune()
+    host.emit(Reading(step=6, learning_rate=0.1, finite=False))
+    assert trial.should_prune()
+    # A reading without a budget is judged by the plan's: cold, by a quarter of it.
+    trial = study.ask()
+    SPACE.suggest(trial, EDGE)
+    for step in (15, 20, 25):
+        assert not trial.should_prune()
+        cold = Reading(step=step, learning_rate=0.1, loss=1.0, sharpness=1e-6, threshold=2.0)
+        OptunaHost(trial).emit(cold)
+    assert trial.should_prune()
+
+
 def test_a_reading_that_cannot_be_read_is_left_out_and_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
