@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 FAILED = 1
 NOTHING_FINISHED = 3
 INTERRUPTED = 130
+PIPED_WIDTH = 200  # columns where there is no terminal: room for every reason on one line
 
 
 @contextmanager
@@ -47,7 +49,10 @@ def fail(message: str, kind: str, as_json: bool, code: int) -> NoReturn:
 def console_for(as_json: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=as_json)
+    console = Console(stderr=as_json)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def say(console: Console, *lines: str) -> None:

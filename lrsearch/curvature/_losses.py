@@ -10,6 +10,21 @@ import torch
 from torch import Tensor
 
 from lrsearch.curvature._cadence import FIRST
+from lrsearch.exceptions import MeasurementError
+
+
+def scalar(loss: Tensor) -> Tensor:
+    """The loss, if it is one number.
+
+    Raises:
+        MeasurementError: If it is not.
+    """
+    if loss.numel() != 1:
+        raise MeasurementError(
+            f"a loss must be a scalar, got shape {tuple(loss.shape)}: reduce it, for example with "
+            ".mean()"
+        )
+    return loss
 
 
 class LossMeter:
@@ -22,10 +37,14 @@ class LossMeter:
         self._last: float | Tensor = math.nan
 
     def add(self, loss: float | Tensor) -> bool:
-        """Count one loss; False if it is known at no cost (on the CPU) not to be finite."""
+        """Count one loss; False if it is known at no cost (on the CPU) not to be finite.
+
+        Raises:
+            MeasurementError: If it is not a scalar.
+        """
         value: float | Tensor
         if isinstance(loss, Tensor):
-            loss = loss.detach()
+            loss = scalar(loss).detach()
         if isinstance(loss, Tensor) and loss.device.type != "cpu":
             value = loss.reshape(()).to(torch.float64)
             finite: Any = torch.isfinite(value)

@@ -14,8 +14,11 @@ from torch.optim import Optimizer
 from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._average import WeightAverage
 from lrsearch.curvature._cost import CENTRAL_READING, FORWARD
+from lrsearch.curvature._generators import undrawn
 from lrsearch.curvature._guard import copy_, dot, norm, quiet, restored
+from lrsearch.curvature._losses import scalar
 from lrsearch.curvature._secant import sharpness_along
+from lrsearch.exceptions import MeasurementError
 
 LossFn = Callable[[nn.Module, Any], Tensor]
 PROBE_COST = CENTRAL_READING + 2 * FORWARD
@@ -64,44 +67,67 @@ class Step:
         )
 
 
-def measure(
-    step: Step, model: nn.Module, loss_fn: LossFn | None, batch: Any, average: WeightAverage
-) -> tuple[dict[str, Any], float]:
-    """Turn a step into the fields of a reading.
-
-    Returns:
-        The fields, and what they cost in gradients: at most five forward passes on the batch of
-        the step (one less while there is no average), none without a ``loss_fn``.
-
-    The model is left bit for bit as it was.
-    """
-    plain = dict(zip(step.numbers, torch.stack(list(step.numbers.values())).tolist(), strict=True))
+def signals(step: Step) -> dict[str, Any]:
+    """Fields of a reading that cost no loss: norms of gradient, update and weights."""
+    plain = _plain(step)
     fields: dict[str, Any] = {
         name: plain[name] for name in ("gradient_norm", "update_norm", "weight_norm")
     }
     fields["finite"] = all(math.isfinite(v) for v in fields.values())
-    if loss_fn is None or batch is None:
-        fields["note"] = "no loss_fn or batch: only gradient and update signals"
-        return fields, 0.0
-    if not fields["finite"]:
-        fields["note"] = "weights or gradients not finite"
-        return fields, 0.0
+    return fields
 
-    cost = 0.0
+
+def evaluate(
+    step: Step,
+    model: nn.Module,
+    loss_fn: LossFn,
+    batch: Any,
+    average: WeightAverage,
+    *,
+    first: bool,
+) -> tuple[dict[str, Any], float]:
+    """Fields of a reading that need losses on the batch of the step.
+
+    The model is left bit for bit as it was.
+
+    Args:
+        step: What the hooks saw.
+        model: The model.
+        loss_fn: Its training loss.
+        batch: The batch of the step.
+        average: The averaged weights.
+        first: Whether to make sure that ``loss_fn`` draws no random numbers in a probe.
+
+    Returns:
+        The fields, and what they cost in gradients: at most five forward passes, one less while
+        there is no average.
+
+    Raises:
+        MeasurementError: If ``loss_fn`` cannot be evaluated here; the run is unharmed.
+    """
+    plain, cost = _plain(step), 0.0
 
     def loss_at() -> float:
         nonlocal cost
         cost += FORWARD
-        return float(loss_fn(model, batch))
+        return float(scalar(loss_fn(model, batch)))
 
-    with quiet(model):
-        after = loss_at()
-        with average.swapped_in():
-            annealed = loss_at() if average.average is not None else None
-        with restored(step.params):
-            copy_(step.params, step.before)
-            secant = sharpness_along(loss_at, step.params, step.d, plain["slope"])
-    fields |= {
+    try:
+        with quiet(model):
+            after = undrawn(loss_at) if first else loss_at()
+            with average.swapped_in():
+                annealed = loss_at() if average.average is not None else None
+            with restored(step.params):
+                copy_(step.params, step.before)
+                secant = sharpness_along(loss_at, step.params, step.d, plain["slope"])
+    except MeasurementError:
+        raise
+    except Exception as error:  # a user's loss_fn may raise anything
+        raise MeasurementError(
+            f"loss_fn failed in a probe, where there is no autograd ({type(error).__name__}: "
+            f"{error}): pass a loss_fn(model, batch) that only evaluates"
+        ) from error
+    fields = {
         "batch_loss": secant.loss,
         "annealed_loss": annealed,
         "sharpness": secant.sharpness,
@@ -113,3 +139,8 @@ def measure(
     if plain["predicted"] > 0 and math.isfinite(after):
         fields["decrease_ratio"] = (secant.loss - after) / plain["predicted"]
     return fields, cost
+
+
+def _plain(step: Step) -> dict[str, float]:
+    values = torch.stack(list(step.numbers.values())).tolist()
+    return dict(zip(step.numbers, values, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -17,9 +18,11 @@ from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._average import WeightAverage
 from lrsearch.curvature._cadence import next_probe, probe_steps
 from lrsearch.curvature._losses import LossMeter
-from lrsearch.curvature._probe import PROBE_COST, LossFn, Step, measure
-from lrsearch.exceptions import CheckpointError, InvalidSpaceError
+from lrsearch.curvature._probe import PROBE_COST, LossFn, Step, evaluate, signals
+from lrsearch.exceptions import CheckpointError, InvalidSpaceError, MeasurementError
 from lrsearch.stability import Host, Reading
+
+logger = logging.getLogger("lrsearch")
 
 SKETCH = 65_536  # coordinates kept to tell how far the weights have moved
 
@@ -80,6 +83,8 @@ class Watch:
         self._seen: Step | None = None
         self._origin: Tensor | None = None
         self._handles: list[Any] = []
+        self._probed = False
+        self._unable: str | None = None
         self._alerted = False
 
     @property
@@ -132,12 +137,32 @@ class Watch:
             return self._report(Reading(step=self.steps, finite=False, **self._common()))
         if seen is None:
             return None
-        fields, cost = measure(seen, self.model, self.loss_fn, batch, self.average)
-        self.cost += cost
+        fields = signals(seen)
         fields["finite"] = fields["finite"] and self._meter.finite
+        if fields["finite"]:
+            fields |= self._evaluated(seen, batch)
+        else:
+            fields["note"] = "loss, gradients or weights not finite"
         common = self._common() | {"learning_rate": seen.learning_rate}
         self._plan_next()
         return self._report(Reading(step=self.steps, **common, **fields))
+
+    def _evaluated(self, seen: Step, batch: Any) -> dict[str, Any]:
+        if self.loss_fn is None or batch is None:
+            return {"note": "no loss_fn or batch: only gradient and update signals"}
+        if self._unable is not None:
+            return {"note": self._unable}
+        first, self._probed = not self._probed, True
+        try:
+            fields, cost = evaluate(
+                seen, self.model, self.loss_fn, batch, self.average, first=first
+            )
+        except MeasurementError as error:
+            self._unable = str(error)
+            logger.warning("watching by gradients and updates alone: %s.", error)
+            return {"note": self._unable}
+        self.cost += cost
+        return fields
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:

@@ -116,7 +116,7 @@ def to_torch(schedule: Schedule) -> str:
 
 def _comments(schedule: Schedule) -> str:
     lines = [_comment("Family", schedule.family), _comment("Parameters", schedule.parameters)]
-    for name, value in schedule.provenance.items():
+    for name, value in sorted(schedule.provenance.items()):  # one text for equal schedules
         lines.append(_comment(f"Provenance {json.dumps(name)}", value))
     return "\n".join(lines)
 

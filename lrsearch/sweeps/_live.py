@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import pandas as pd
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live as RichLive
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -130,7 +130,8 @@ def table_of(board: pd.DataFrame, metric: str, top: int | None = None) -> Table:
         "why it ended",
     ):
         text = heading in ("family", "why it ended")
-        table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
+        justify: JustifyMethod = "left" if text else "right"
+        table.add_column(heading, justify=justify, no_wrap=not text, overflow="fold")
     for row in board.head(top if top is not None else len(board)).to_dict("records"):
         known = pd.notna(row["peak"])
         table.add_row(

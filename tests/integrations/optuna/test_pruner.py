@@ -469,7 +469,8 @@ def test_the_users_own_should_prune_hears_of_the_readings_too() -> None:
     SPACE.suggest(trial, EDGE)
     for step in (15, 20, 25):
         assert not trial.should_prune()
-        cold = Reading(step=step, learning_rate=0.1, loss=1.0, sharpness=1e-6, threshold=2.0)
+        loss = {"loss": 1.0, "initial_loss": 1.0}
+        cold = Reading(step=step, learning_rate=0.1, sharpness=1e-6, threshold=2.0, **loss)
         OptunaHost(trial).emit(cold)
     assert trial.should_prune()
 
