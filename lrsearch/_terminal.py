@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from lrsearch.exceptions import LrsearchError
+from lrsearch.exceptions import LrsearchError, UnsupportedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,8 +24,8 @@ PIPED_WIDTH = 200  # columns where there is no terminal: room for every reason o
 
 
 @contextmanager
-def errors(as_json: bool) -> Iterator[None]:
-    """One sentence and exit code 1 for every error of ours, and for nothing else."""
+def errors(as_json: bool, code: int = FAILED) -> Iterator[None]:
+    """One sentence and an exit code for every error of ours, and for nothing else."""
     import optuna
     import torch
 
@@ -32,7 +34,7 @@ def errors(as_json: bool) -> Iterator[None]:
     try:
         yield
     except LrsearchError as error:
-        fail(str(error), type(error).__name__, as_json, FAILED)
+        fail(str(error), type(error).__name__, as_json, code)
     except KeyboardInterrupt:
         reason = "interrupted; nothing is lost: the same command goes on."
         fail(reason, "KeyboardInterrupt", as_json, INTERRUPTED)
@@ -62,3 +64,42 @@ def say(console: Console, *lines: str) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def next_steps(
+    task: str,
+    budget: int,
+    storage: str,
+    study: str,
+    schedule: Path,
+    trials: int,
+    more: dict[str, str | None],
+) -> list[str]:
+    """Commands that go on from a sweep, as a shell takes them."""
+    place = ["--storage", storage, "--study", study]
+    kept = [word for name, value in more.items() if value for word in (name, value)]
+    sweep = ["sweep", task, "--budget", str(budget), *place, *kept, "--trials", str(trials)]
+    export = ["export", str(schedule), "--format", "torch"]
+    return [
+        "next:",
+        f"  lrsearch {join(export)}   # code for your own loop",
+        f"  lrsearch {join(['show', *place])}   # why each trial ended",
+        f"  lrsearch {join(sweep)}   # go on from here",
+    ]
+
+
+def make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnsupportedError(
+            f"cannot write into {path}: {error.strerror}. Name a folder."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    make_folder(path.parent)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UnsupportedError(f"cannot write {path}: {error.strerror}. Name a file.") from error

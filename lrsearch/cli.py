@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrsearch._terminal import NOTHING_FINISHED, console_for, errors, fail, print_json, say
-from lrsearch.exceptions import LrsearchError, UnsupportedError
+from lrsearch._terminal import (
+    NOTHING_FINISHED,
+    console_for,
+    errors,
+    make_folder,
+    next_steps,
+    print_json,
+    say,
+    write_text,
+)
+from lrsearch.exceptions import UnsupportedError
 
 if TYPE_CHECKING:
     import optuna
@@ -125,6 +133,7 @@ def sweep(
         Live,
         interruptible,
         leaderboard,
+        schedule_of,
         shown,
         summary,
         table_of,
@@ -140,7 +149,7 @@ def sweep(
         space = ScheduleSpace(found.budget if budget is None else budget, families=names)
         name = study or f"{found.name}-{space.budget}"
         rates = [_rate(text) for text in enqueue or ()]
-        _make_folder(out)
+        make_folder(out)
         live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
         say(console, f"task {found.name}: {found.metric}, {space.budget} steps a run, study {name}")
         with interruptible(live.note) as interrupted:
@@ -158,7 +167,8 @@ def sweep(
                     listener=live,
                     interrupted=interrupted,
                 )
-            _require_finished(result.study, json_)
+            with errors(json_, NOTHING_FINISHED):
+                schedule_of(result.study, None)
             files = write_winner(result.study, found.metric, out, live.note)
             again = None
             if confirm:
@@ -186,21 +196,14 @@ def sweep(
             say(console, again.sentence(found.metric))
         if not result.complete:
             say(console, f"out of time after {timeout:g} s: the same command goes on")
-        place = f"--storage {quote(shown(storage))} --study {quote(name)}"
-        options = f"--budget {space.budget} {place}"
-        if families:
-            options += f" --families {quote(families)}"
-        if out != Path():
-            options += f" --out {quote(str(out))}"
-        document = quote(str(files["schedule"]))
+        more = {"--families": families, "--out": None if out == Path() else str(out)}
         say(
             console,
             "",
             *(f"{what} of the winner: {path}" for what, path in files.items()),
-            "next:",
-            f"  lrsearch export {document} --format torch   # code for your own loop",
-            f"  lrsearch show {place}   # why each trial ended",
-            f"  lrsearch sweep {quote(task)} {options} --trials {2 * trials}   # go on from here",
+            *next_steps(
+                task, space.budget, shown(storage), name, files["schedule"], 2 * trials, more
+            ),
         )
 
 
@@ -262,26 +265,13 @@ def export(
         if output is None:
             typer.echo(text, nl=not text.endswith("\n"))
         else:
-            _make_folder(output.parent)
-            try:
-                output.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise UnsupportedError(f"cannot write {output}: {error.strerror}.") from error
+            write_text(output, text)
             typer.echo(f"wrote {output}", err=True)
 
 
 def main() -> None:
     """Entry point of the `lrsearch` command."""
     app()
-
-
-def _require_finished(study: optuna.Study, as_json: bool) -> None:
-    from lrsearch.integrations.optuna import best_schedule
-
-    try:
-        best_schedule(study)
-    except LrsearchError as error:
-        fail(str(error), type(error).__name__, as_json, NOTHING_FINISHED)
 
 
 def _task(spec: str) -> Task:
@@ -296,15 +286,6 @@ def _open(storage: str, study: str | None) -> optuna.Study:
 
     opened = open_storage(storage, create=False)
     return open_study(opened, study if study is not None else only_study(opened))
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnsupportedError(
-            f"cannot write into {path}: {error.strerror}. Name a folder."
-        ) from error
 
 
 def _rate(text: str) -> tuple[str | None, float]:

@@ -135,6 +135,7 @@ os._exit(code)  # to tear down all that was imported takes longer than most comm
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=dict(os.environ),  # pytest has loaded readline, which sets COLUMNS behind our back
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
