@@ -67,13 +67,15 @@ class LossMeter:
         """Whether the last loss was finite, if there was one (synchronises)."""
         return not self._first or math.isfinite(float(self._last))
 
-    @property
-    def initial(self) -> float | None:
-        """Median of the first finite losses, ``None`` if there are none (synchronises)."""
+    def initial(self) -> tuple[float | None, float | None]:
+        """Median and robust deviation of the first finite losses (synchronises)."""
         first = [float(v) for v in self._first]
         self._first = [*first]
         finite = [v for v in first if math.isfinite(v)]
-        return median(finite) if finite else None
+        if not finite:
+            return None, None
+        middle = median(finite)
+        return middle, 1.48 * median(abs(v - middle) for v in finite)
 
     def take(self) -> float | None:
         """Mean since the last take, which starts anew; ``None`` if no loss was finite."""

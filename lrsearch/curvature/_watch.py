@@ -220,12 +220,14 @@ class Watch:
             self._next = next((s for s in self._planned if s > self.steps), -1)
 
     def _common(self) -> dict[str, Any]:
+        start, spread = self._meter.initial()
         return {
             "budget": self.budget,
             "peak": self.peak,
             "learning_rate": metric.learning_rate(self.optimizer),
             "loss": self._meter.take(),
-            "initial_loss": self._meter.initial,
+            "initial_loss": start,
+            "initial_spread": spread,
             "displacement": self._displacement(),
             "cost": self.cost,
         }

@@ -30,6 +30,7 @@ class Reading:
         peak: Peak learning rate of the run's schedule, where known.
         loss: Mean training loss since the previous reading; ``None`` if none was finite.
         initial_loss: Median training loss of the first steps.
+        initial_spread: Their standard deviation, robustly (1.48 times the median deviation).
         finite: Whether the last loss and the weights were finite.
         batch_loss: Loss of the weights before the step, on the batch of that step, probe mode.
         annealed_loss: Loss of the averaged weights on the same batch, in the same mode.
@@ -50,6 +51,7 @@ class Reading:
     peak: float | None = None
     loss: float | None = None
     initial_loss: float | None = None
+    initial_spread: float | None = None
     finite: bool = True
     batch_loss: float | None = None
     annealed_loss: float | None = None

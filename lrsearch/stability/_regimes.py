@@ -16,7 +16,8 @@ from lrsearch.stability._trend import robust_slope
 from lrsearch.stability._verdict import Verdict
 
 # Loss still above its start at a tenth of the budget: 0 wrong stops of 440, 35 % of the hot runs.
-# Two readings in a row, so that one catapult (up to 6 % of winners had one) is forgiven.
+# Two readings in a row, so that one catapult (up to 6 % of winners had one) is forgiven, and by
+# more than single batches differ at the start: noise alone must not look like rising.
 GRACE = 0.1
 # rho < 0.1 at a quarter of the budget: 0 wrong stops of 440, 41 % of the cold runs (mostly SGD).
 # Readings from a tenth of the budget on count; past half the budget decaying rates blur the level.
@@ -51,7 +52,8 @@ def diverged(readings: Sequence[Reading]) -> Verdict | None:
     if len(tail) < 2 or not _measured(start) or start <= 0:
         return None
     losses = [r.loss for r in tail if r.loss is not None and math.isfinite(r.loss)]
-    if len(losses) < 2 or min(losses) <= start:
+    noise = last.initial_spread if _measured(last.initial_spread) else 0.0
+    if len(losses) < 2 or min(losses) <= start + noise:
         return None
     trend = robust_slope([r.step for r in tail], [math.log(loss) for loss in losses])
     return Verdict(

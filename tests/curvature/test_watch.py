@@ -307,6 +307,18 @@ def test_a_loss_that_cannot_be_probed_costs_the_readings_not_the_run(
     assert torch.equal(generator, torch.get_rng_state())
 
 
+def test_the_start_is_a_median_with_a_robust_deviation() -> None:
+    model, _, _ = bowl()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with Watch(model, optimizer, budget=8) as watch:
+        for loss in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1e9):
+            model.w.grad = torch.zeros_like(model.w)
+            optimizer.step()
+            watch.step(loss)
+    assert watch.readings[-1].initial_loss == 4.5
+    assert watch.readings[-1].initial_spread == pytest.approx(1.48 * 2.0)
+
+
 # Whom it tells
 
 

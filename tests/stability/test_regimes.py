@@ -67,6 +67,13 @@ def test_not_finite_stops_at_once(budget: int | None) -> None:
     assert "0.312" in verdict.reason
 
 
+def test_noise_of_single_batches_is_not_a_rise() -> None:
+    risen = losses((100, 2.2), (150, 2.3))
+    assert diverged(with_all(risen, initial_spread=0.1)) is not None
+    assert diverged(with_all(risen, initial_spread=0.25)) is None
+    assert diverged(with_all(risen, initial_spread=math.nan)) is not None
+
+
 def test_loss_above_its_start_twice_stops() -> None:
     verdict = diverged(HOT)
     assert verdict is not None

@@ -25,6 +25,7 @@ from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps import Silent, SweepResult, TrialEnd, leaderboard, open_storage, open_study
 from lrsearch.sweeps import _lease as lease
+from lrsearch.sweeps import _trial as trial_module
 from lrsearch.sweeps import sweep as run_sweep
 from lrsearch.training import Task, load_checkpoint, tensor_stream
 
@@ -334,6 +335,11 @@ def test_an_enqueued_rate_is_tried_first_and_once(bench: Bench) -> None:
     assert sum(abs(p / r - 1) < 1e-6 for p in board["peak"] for r in (0.07, 0.05)) == 2
 
 
+def test_rates_that_wait_do_not_count_as_trials(bench: Bench) -> None:
+    bench.sweep(line(), trials=2, rates=[(None, 0.07), (None, 0.05)])
+    assert bench.states() == ["COMPLETE"] * 2
+
+
 def test_it_tells_where_a_trial_goes_on(bench: Bench) -> None:
     bench.interrupted(line(), at=11)
     story = Story()
@@ -484,3 +490,17 @@ def test_a_trial_that_another_worker_ends_meanwhile_stays_ended(
     assert "trial 0 was ended by another worker meanwhile" in story.notes
     assert bench.study().get_trials()[0].values == ([0.25] if state == "COMPLETE" else None)
     assert (story.ends[0].state, story.ends[0].reason) == (state.lower(), "ended by another worker")
+
+
+def test_a_trial_that_is_ended_at_the_last_moment_stays_ended(bench: Bench, monkeypatch) -> None:
+    real = trial_module._store_cost
+
+    def slow(trial: optuna.Trial, *cost: float) -> None:
+        real(trial, *cost)
+        if trial.number == 0:
+            bench.study().tell(0, 0.25)
+
+    monkeypatch.setattr(trial_module, "_store_cost", slow)
+    bench.sweep(line(), trials=2)
+    assert bench.states() == ["COMPLETE"] * 2
+    assert bench.study().get_trials()[0].values == [0.25]
