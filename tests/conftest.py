@@ -135,7 +135,8 @@ os._exit(code)  # to tear down all that was imported takes longer than most comm
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=dict(os.environ),  # pytest has loaded readline, which sets COLUMNS behind our back
+            # pytest loads readline, which sets these for its children behind our back
+            env={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")},
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import optuna
@@ -333,6 +334,23 @@ def test_an_enqueued_rate_is_tried_first_and_once(bench: Bench) -> None:
     assert board["family"].iloc[0] == "cosine"
     assert board["peak"].iloc[:2].tolist() == pytest.approx([0.07, 0.05], rel=1e-12)
     assert sum(abs(p / r - 1) < 1e-6 for p in board["peak"] for r in (0.07, 0.05)) == 2
+
+
+def test_workers_that_begin_at_the_same_moment_do_not_overshoot(bench: Bench, monkeypatch) -> None:
+    real = optuna.Study.ask
+
+    def slow(study: optuna.Study, *arguments: Any) -> optuna.Trial:
+        time.sleep(0.2)
+        return real(study, *arguments)
+
+    bench.prepare(line())
+    monkeypatch.setattr(optuna.Study, "ask", slow)
+    workers = [Thread(target=bench.sweep, args=(line(),), kwargs={"trials": 3}) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert bench.states() == ["COMPLETE"] * 3
 
 
 def test_rates_that_wait_do_not_count_as_trials(bench: Bench) -> None:
