@@ -145,7 +145,7 @@ def sweep(
     with errors(json_):
         console = console_for(json_)
         found = _task(task)
-        names = tuple(n.strip() for n in families.split(",")) if families else ()
+        names = tuple(n.strip() for n in (families or "").split(",") if n.strip())
         space = ScheduleSpace(found.budget if budget is None else budget, families=names)
         name = study or f"{found.name}-{space.budget}"
         rates = [_rate(text) for text in enqueue or ()]

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 import optuna
 from scipy.stats import t as student
 
+from lrsearch.exceptions import StudyMismatchError
 from lrsearch.schedules import Schedule
 from lrsearch.sweeps._seeds import confirmation_seed
 from lrsearch.sweeps._sweep import SEED_KEY
@@ -107,11 +108,18 @@ def confirm(
     What has been retrained is remembered in the study.
 
     Raises:
+        StudyMismatchError: If the schedule does not say which trial it comes from.
         KeyboardInterrupt: If ``interrupted`` said so; retrainings done are kept.
 
     Cost: ``seeds`` full runs, none that has been done before.
     """
-    trial, metric = study.best_trial.number, float(study.best_value)
+    try:
+        trial = int(schedule.provenance["trial"])  # type: ignore[arg-type]
+        metric = float(schedule.provenance["metric"])  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise StudyMismatchError(
+            "the schedule does not say which trial it comes from: use best_schedule(study)."
+        ) from error
     values: list[float] = []
     for turn in range(seeds):
         seed = confirmation_seed(int(study.user_attrs.get(SEED_KEY, 0)), trial, turn)

@@ -103,6 +103,7 @@ def sweep(
     study = open_study(opened, name, direction=task.direction, create=True)
     refuse_other_space(name, study.user_attrs.get(SPACE_KEY), space)
     seed = _agree(study, task, seed)
+    study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
     study.sampler = EdgeSampler(space, seed=seed)
     study.pruner = StabilityPruner()
     path = local_file(storage)

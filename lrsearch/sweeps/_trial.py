@@ -93,14 +93,12 @@ def _outcome(
         _store_cost(trial, result.steps, result.watch_cost)
     except optuna.TrialPruned as pruned:
         state, reason = TrialState.PRUNED, str(pruned)
-        readings = readings_of(trial.user_attrs)
         verdict = verdict_of(trial.user_attrs)
-        step = verdict.step if verdict else 0
-        spent = max((r.cost for r in readings if r.step <= step), default=0.0)
-        _store_cost(trial, step, spent)
+        _store_cost_until(trial, verdict.step if verdict else 0)
     except Exception as error:  # a user's task may raise anything
         reason = f"{type(error).__name__}: {error}"
         trial.set_user_attr(ERROR_KEY, reason)
+        _store_cost_until(trial, max((r.step for r in readings_of(trial.user_attrs)), default=0))
     return state, value, reason
 
 
@@ -152,6 +150,11 @@ def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) ->
 def _store_verdict(trial: optuna.Trial, step: int, reason: str) -> None:
     verdict = Verdict(stop=True, regime="diverged", side="hot", step=step, reason=reason)
     trial.set_user_attr(VERDICT_KEY, verdict.to_dict())
+
+
+def _store_cost_until(trial: optuna.Trial, step: int) -> None:
+    readings = readings_of(trial.user_attrs)
+    _store_cost(trial, step, max((r.cost for r in readings if r.step <= step), default=0.0))
 
 
 def _store_cost(trial: optuna.Trial, steps: int, watch: float) -> None:

@@ -67,7 +67,8 @@ def train(
         seed: Seed of model, data order and everything random.
         host: Who receives the readings and may stop the run.
         share: Share of the run's cost for watching; ``None`` trains without a watch.
-        checkpoint: File to resume from if it exists, and to write; removed at the end of the run.
+        checkpoint: File to resume from if it exists, and to write. It stays at the end: whoever has
+            stored the result removes it, so that nothing is lost in between.
         checkpoint_every: Steps between checkpoints; a tenth of the budget by default.
         interrupted: Asked after every step; once true, a checkpoint is written and
             ``KeyboardInterrupt`` raised.
@@ -161,8 +162,6 @@ def train(
         with watch:
             run()
     metric = _number(task, task.evaluate(model))
-    if path is not None:
-        path.unlink(missing_ok=True)
     return TrainResult(
         metric=metric,
         steps=schedule.budget,

@@ -186,7 +186,7 @@ def test_a_checkpoint_every_tenth_of_the_budget(tmp_path: Path) -> None:
         on_step=lambda step: seen.append(load_checkpoint(path)["step"] if path.exists() else 0),
     )
     assert sorted(set(seen)) == [0, *range(3, BUDGET, 3)]
-    assert not path.exists()
+    assert load_checkpoint(path)["step"] < SCHEDULE.budget  # stays, for whoever stores the result
 
 
 def test_a_checkpoint_stays_when_the_evaluation_fails(tmp_path: Path) -> None:
