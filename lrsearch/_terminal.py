@@ -29,7 +29,8 @@ def errors(as_json: bool, code: int = FAILED) -> Iterator[None]:
     import optuna
     import torch
 
-    torch.set_num_threads(1)  # two threads on a busy machine are many times slower than one
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)  # two threads on a busy machine are many times slower than one
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         yield

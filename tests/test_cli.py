@@ -259,7 +259,7 @@ def test_no_time_at_all_finishes_nothing(shell) -> None:
 def test_enqueued_rates_are_tried_once_also_after_a_kill(shell) -> None:
     options = ["--enqueue", "cosine:0.05", "--enqueue", "0.03"]
     first = shell.start(*sweep(trials=4), *options, pace=0.02)
-    folder = shell.folder / "s.runs" / f"curve-{BUDGET}"
+    folder = shell.folder / "s.db.runs" / f"curve-{BUDGET}"
     shell.until((folder / "trial-00000.pt").exists, "a checkpoint of trial 0")
     first.kill()
     again = shell.run(*sweep(trials=4), *options)
@@ -525,7 +525,7 @@ def test_a_study_does_not_change_its_subject(tasks) -> None:
         assert text in done.err, done.err
         assert "annealed run" not in done.out
         assert everything(tasks.folder) == before
-    assert not list(tasks.folder.glob("s.runs/*/*.pt"))
+    assert not list(tasks.folder.glob("s.db.runs/*/*.pt"))
 
 
 def test_nonsense_is_refused_before_anything_is_done(shell) -> None:
@@ -550,7 +550,7 @@ def test_nonsense_is_refused_before_anything_is_done(shell) -> None:
 
 def test_a_truncated_checkpoint_starts_that_trial_over(shell) -> None:
     first = shell.start(*sweep(), pace=0.02)
-    path = shell.folder / "s.runs" / f"curve-{BUDGET}" / "trial-00000.pt"
+    path = shell.folder / "s.db.runs" / f"curve-{BUDGET}" / "trial-00000.pt"
     shell.until(path.exists, "a checkpoint")
     first.kill()
     os.truncate(path, path.stat().st_size // 2)

@@ -1,10 +1,12 @@
-"""The global random generators, put back after something has drawn from them."""
+"""The global random generators: put back after something has drawn from them, or watched."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,50 +14,65 @@ import torch
 from lrsearch.exceptions import MeasurementError
 
 
+@dataclass(frozen=True)
+class _States:
+    """Where torch's (CPU, and CUDA once in use), numpy's and Python's generators stand."""
+
+    tensors: list[torch.Tensor]
+    numpy: dict[str, Any]
+    python: Any
+
+    @classmethod
+    def now(cls) -> Self:
+        used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        cuda = torch.cuda.get_rng_state_all() if used else []
+        numpy = np.random.get_state(legacy=False)
+        return cls([torch.get_rng_state(), *cuda], numpy, random.getstate())
+
+    def same(self, other: _States) -> bool:
+        return (
+            all(map(torch.equal, self.tensors, other.tensors))
+            and self.numpy["state"]["pos"] == other.numpy["state"]["pos"]
+            and np.array_equal(self.numpy["state"]["key"], other.numpy["state"]["key"])
+            and self.numpy["gauss"] == other.numpy["gauss"]
+            and self.python == other.python
+        )
+
+    def put_back(self) -> None:
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        torch.set_rng_state(self.tensors[0])
+        if len(self.tensors) > 1:
+            torch.cuda.set_rng_state_all(self.tensors[1:])
+
+
 @contextmanager
 def generators_restored(*own: torch.Generator) -> Iterator[None]:
-    """Context at whose end the generators stand where they stood.
-
-    These are torch's on the CPU, and on CUDA once in use, numpy's, Python's, and ``own``.
-    """
-    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = torch.cuda.get_rng_state_all() if cuda else []
-    cpu, python = torch.get_rng_state(), random.getstate()
-    numpy = np.random.get_state(legacy=False)
+    """Context at whose end the global generators, and ``own``, stand where they stood."""
+    before = _States.now()
     others = [(generator, generator.get_state()) for generator in own]
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
+        before.put_back()
         for generator, state in others:
             generator.set_state(state)
 
 
-def undrawn(call: Callable[[], float]) -> float:
-    """The value of a call that draws nothing from torch's generators.
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Context in which nothing may be drawn from a global generator.
 
     Raises:
-        MeasurementError: If it does; the generators are put back (once: a probe that draws is not
-            tried again, since other threads share them).
+        MeasurementError: If something was; the generators are put back. (Once: other threads share
+            them, so what draws is not to be tried again.)
     """
-    before = _torch_states()
-    value = call()
-    if all(map(torch.equal, before, _torch_states())):
-        return value
-    torch.set_rng_state(before[0])
-    if len(before) > 1:
-        torch.cuda.set_rng_state_all(before[1:])
-    raise MeasurementError(
-        "loss_fn draws random numbers even where the model is in evaluation mode, so a probe would "
-        "change the run: pass a loss_fn that draws none (noise as part of the batch, dropout as a "
-        "module)"
-    )
-
-
-def _torch_states() -> list[torch.Tensor]:
-    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if cuda else [])]
+    before = _States.now()
+    yield
+    if not before.same(_States.now()):
+        before.put_back()
+        raise MeasurementError(
+            "loss_fn draws random numbers even where the model is in evaluation mode, so a probe "
+            "would change the run: pass a loss_fn that draws none (noise as part of the batch, "
+            "dropout as a module)"
+        )

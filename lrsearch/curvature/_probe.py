@@ -83,8 +83,6 @@ def evaluate(
     loss_fn: LossFn,
     batch: Any,
     average: WeightAverage,
-    *,
-    first: bool,
 ) -> tuple[dict[str, Any], float]:
     """Fields of a reading that need losses on the batch of the step.
 
@@ -96,11 +94,10 @@ def evaluate(
         loss_fn: Its training loss.
         batch: The batch of the step.
         average: The averaged weights.
-        first: Whether to make sure that ``loss_fn`` draws no random numbers in a probe.
 
     Returns:
-        The fields, and what they cost in gradients: at most five forward passes, one less while
-        there is no average.
+        The fields, and what they cost in gradients: five forward passes, one less while there is
+        no average, two more under a clipped gradient.
 
     Raises:
         MeasurementError: If ``loss_fn`` cannot be evaluated here; the run is unharmed.
@@ -113,8 +110,8 @@ def evaluate(
         return float(scalar(loss_fn(model, batch)))
 
     try:
-        with quiet(model):
-            after = undrawn(loss_at) if first else loss_at()
+        with quiet(model), undrawn():
+            after = loss_at()
             with average.swapped_in():
                 annealed = loss_at() if average.average is not None else None
             with restored(step.params):
@@ -136,8 +133,10 @@ def evaluate(
         if step.threshold is not None
         else "no stability threshold known for this optimizer",
     }
-    if plain["predicted"] > 0 and math.isfinite(after):
-        fields["decrease_ratio"] = (secant.loss - after) / plain["predicted"]
+    if secant.slope is not None and plain["predicted"] > 0 and math.isfinite(after):
+        # A clipped gradient predicts too little by the factor that the measured slope tells.
+        predicted = plain["predicted"] * secant.slope / plain["slope"]
+        fields["decrease_ratio"] = (secant.loss - after) / predicted
     return fields, cost
 
 

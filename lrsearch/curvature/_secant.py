@@ -22,6 +22,7 @@ from torch import Tensor
 # The step changes the loss by a tenth to first order: large enough that float32 resolves the second
 # difference (about 5e-3 of the loss on a quadratic), small enough to stay local.
 RELATIVE_STEP = 0.1
+TRUSTED = 2.0  # a slope further than this factor from the guess asks for a second look
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Secant:
 
     Attributes:
         loss: ``L(w)``.
+        slope: ``g'd`` from the losses, or ``None`` with a note.
         sharpness: ``d'Hd / g'd``, or ``None`` with a note.
         note: Why there is no sharpness.
     """
 
     loss: float
+    slope: float | None = None
     sharpness: float | None = None
     note: str | None = None
 
@@ -51,22 +54,30 @@ def sharpness_along(
         d: Direction, same shapes.
         slope: First guess of ``g'd``, which sets the step.
 
-    Cost: three forward passes (about one gradient).
+    Cost: three forward passes (about one gradient), five where the guess was wrong by more than a
+    factor of two (a clipped gradient).
     """
     loss = loss_at()
     if not math.isfinite(loss):
         return Secant(loss, note="loss not finite")
     if not (math.isfinite(slope) and slope > 0):
         return Secant(loss, note="no gradient along the update")
-    a = RELATIVE_STEP * max(abs(loss), 1e-12) / slope
     params = [p.data for p in params]
-    torch._foreach_add_(params, d, alpha=-a)
-    down = loss_at()
-    torch._foreach_add_(params, d, alpha=2 * a)
-    up = loss_at()
-    rise = (up - down) / (2 * a)
+
+    def pair(a: float) -> tuple[float, float]:
+        torch._foreach_add_(params, d, alpha=-a)
+        down = loss_at()
+        torch._foreach_add_(params, d, alpha=2 * a)
+        up = loss_at()
+        torch._foreach_add_(params, d, alpha=-a)
+        return (up - down) / (2 * a), (up + down - 2 * loss) / a**2
+
+    rise, bend = pair(RELATIVE_STEP * max(abs(loss), 1e-12) / slope)
+    if math.isfinite(rise) and not slope / TRUSTED <= rise <= slope * TRUSTED:
+        # The gradient was clipped or scaled, or the step was not local: go by what the losses say.
+        rise, bend = pair(RELATIVE_STEP * max(abs(loss), 1e-12) / max(abs(rise), slope))
     if not math.isfinite(rise):
         return Secant(loss, note="loss not finite near the weights")
     if rise <= 0:
         return Secant(loss, note="the update's direction does not descend in probe mode")
-    return Secant(loss, sharpness=(up + down - 2 * loss) / a**2 / rise)
+    return Secant(loss, slope=rise, sharpness=bend / rise)

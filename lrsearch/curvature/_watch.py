@@ -83,7 +83,6 @@ class Watch:
         self._seen: Step | None = None
         self._origin: Tensor | None = None
         self._handles: list[Any] = []
-        self._probed = False
         self._unable: str | None = None
         self._alerted = False
 
@@ -152,11 +151,8 @@ class Watch:
             return {"note": "no loss_fn or batch: only gradient and update signals"}
         if self._unable is not None:
             return {"note": self._unable}
-        first, self._probed = not self._probed, True
         try:
-            fields, cost = evaluate(
-                seen, self.model, self.loss_fn, batch, self.average, first=first
-            )
+            fields, cost = evaluate(seen, self.model, self.loss_fn, batch, self.average)
         except MeasurementError as error:
             self._unable = str(error)
             logger.warning("watching by gradients and updates alone: %s.", error)

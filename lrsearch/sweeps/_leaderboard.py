@@ -9,6 +9,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.integrations.optuna import ERROR_KEY, plan_of, readings_of, verdict_of
+from lrsearch.search import Plan
 from lrsearch.sweeps._trial import COST_KEY, full_runs
 
 COLUMNS = [
@@ -51,7 +52,7 @@ def total_cost(study: optuna.Study) -> float:
 def _row(trial: FrozenTrial) -> dict[str, Any]:
     plan = plan_of(trial.user_attrs)
     verdict = verdict_of(trial.user_attrs)
-    cost = trial.user_attrs.get(COST_KEY)
+    cost = trial.user_attrs.get(COST_KEY) or _cost_seen(trial, plan)
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {
         "trial": trial.number,
@@ -84,6 +85,15 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         row["steps"] = readings[-1].step if readings else 0
         row["reason"] = f"running, or interrupted; last reading at step {row['steps']}"
     return row
+
+
+def _cost_seen(trial: FrozenTrial, plan: Plan | None) -> dict[str, float] | None:
+    """Cost of a trial of a user's own loop, as far as its readings tell."""
+    readings = readings_of(trial.user_attrs)
+    if plan is None or not readings:
+        return None
+    done = plan.budget if trial.state == TrialState.COMPLETE else readings[-1].step
+    return {"steps": float(done), "watch": readings[-1].cost}
 
 
 def _short(value: float | str) -> str:

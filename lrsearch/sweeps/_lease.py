@@ -2,15 +2,17 @@
 
 A worker holds a file lock for as long as it works on a trial; the operating system releases it when
 the process ends, however it ends. Across machines, where no lock is shared, the lease in the
-trial's attributes tells host and expiry and is renewed while the run makes steps.
+trial's attributes tells host and expiry and is renewed while the work goes on.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +62,31 @@ class Lease:
                 "expires": time.time() + LIFE,
             },
         )
+
+    @contextmanager
+    def kept(self, trial: optuna.Trial, *, alone: bool) -> Iterator[None]:
+        """Context in which the lease is renewed also while no step is made (an evaluation, say).
+
+        Args:
+            trial: The trial.
+            alone: Whether locks tell everything, so that no renewal is needed.
+        """
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(RENEWAL):
+                with suppress(Exception):  # a storage that fails shows in the run itself
+                    self.renew(trial, now=True)
+
+        thread = threading.Thread(target=renew, name=f"lease-{trial.number}", daemon=True)
+        if not alone:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if not alone:
+                thread.join()
 
     def __enter__(self) -> Self:
         return self

@@ -120,7 +120,7 @@ def local_file(url: str) -> Path | None:
     """The file behind a file-based storage's URL, or ``None``."""
     for prefix in (SQLITE, JOURNAL):
         if url.startswith(prefix) and url != prefix and not url.startswith(f"{prefix}:memory:"):
-            return Path(url.removeprefix(prefix))
+            return Path(url.removeprefix(prefix).partition("?")[0])
     return None
 
 

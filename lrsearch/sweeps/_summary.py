@@ -82,11 +82,10 @@ def summary(
     board = leaderboard(study)
     document: dict[str, Any] = {
         "study": study.study_name,
-        "best": best_schedule(study).to_dict() if finished(study) else None,
+        "best": best_schedule(study).to_dict() if _has_best(study) else None,
         "cost": total_cost(study),
         "leaderboard": [
-            {name: None if pd.isna(value) else value for name, value in row.items()}
-            for row in board.to_dict("records")
+            {name: _plain(value) for name, value in row.items()} for row in board.to_dict("records")
         ],
     }
     if edge is not None:
@@ -99,3 +98,12 @@ def summary(
     if files:
         document["files"] = {name: str(path) for name, path in files.items()}
     return document
+
+
+def _has_best(study: optuna.Study) -> bool:
+    return len(study.directions) == 1 and finished(study) > 0
+
+
+def _plain(value: Any) -> Any:
+    infinite = isinstance(value, float) and not math.isfinite(value)
+    return None if infinite or pd.isna(value) else value

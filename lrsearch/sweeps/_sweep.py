@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import optuna
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, TaskError
+from lrsearch.exceptions import InvalidSpaceError, StorageError, StudyMismatchError, TaskError
 from lrsearch.integrations.optuna import (
     ERROR_KEY,
     SPACE_KEY,
@@ -25,9 +26,9 @@ from lrsearch.integrations.optuna import (
 )
 from lrsearch.search import FAMILY, RATE_KEY, ScheduleSpace
 from lrsearch.stability import Edge
-from lrsearch.sweeps._edge import task_edge
+from lrsearch.sweeps._edge import optimizer_kind, task_edge
 from lrsearch.sweeps._events import Listener, Silent
-from lrsearch.sweeps._lease import Lease, checkpoint_path, claim
+from lrsearch.sweeps._lease import LIFE, Lease, checkpoint_path, claim
 from lrsearch.sweeps._storage import local_file, open_storage, open_study
 from lrsearch.sweeps._trial import Bench, run_trial
 from lrsearch.training import Task
@@ -44,12 +45,19 @@ class SweepResult:
     Attributes:
         study: The study, with everything in it.
         edge: The edge that its multipliers count from.
-        complete: Whether all the trials asked for have ended (else: out of time).
+        running: Trials that other workers still have.
+        out_of_time: Whether the time was up before all trials had begun.
     """
 
     study: optuna.Study
     edge: Edge
-    complete: bool
+    running: tuple[int, ...] = ()
+    out_of_time: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all the trials asked for have ended."""
+        return not self.running and not self.out_of_time
 
 
 def sweep(
@@ -103,16 +111,15 @@ def sweep(
     study = open_study(opened, name, direction=task.direction, create=True)
     refuse_other_space(name, study.user_attrs.get(SPACE_KEY), space)
     seed = _agree(study, task, seed)
-    study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
     study.sampler = EdgeSampler(space, seed=seed)
     study.pruner = StabilityPruner()
     path = local_file(storage)
     if folder is None:
-        beside = path.with_suffix(".runs") if path is not None else Path("lrsearch-runs")
-        folder = beside / name
+        folder = _runs_folder(storage, path) / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "begin.lock"):
         _enqueue(study, rates)  # first: a rate that makes no sense is refused at no cost
+        study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
         edge = _edge(study, task, space, seed, listener, interrupted)
     bench = Bench(
         task=task,
@@ -131,13 +138,36 @@ def sweep(
         with FileLock(folder / "begin.lock"):
             begun_trial = _begin(study, folder, trials, one_machine=path is not None)
         if begun_trial is None:
-            return SweepResult(study=study, edge=edge, complete=True)
+            return _result(study, edge, listener)
         trial, lease = begun_trial
-        with lease:
+        with lease, lease.kept(trial, alone=path is not None):
             listener.end(run_trial(bench, study, trial, lease))
         if interrupted():
             raise KeyboardInterrupt
-    return SweepResult(study=study, edge=edge, complete=False)
+    return _result(study, edge, listener, out_of_time=True)
+
+
+def _runs_folder(storage: str, path: Path | None) -> Path:
+    """Where locks and checkpoints go: a place that no other storage shares."""
+    if path is not None:
+        return path.with_name(f"{path.name}.runs")
+    return Path("lrsearch-runs") / hashlib.sha256(storage.encode()).hexdigest()[:8]
+
+
+def _result(
+    study: optuna.Study, edge: Edge, listener: Listener, *, out_of_time: bool = False
+) -> SweepResult:
+    seen = study.get_trials(deepcopy=False)
+    running = tuple(t.number for t in seen if t.state == TrialState.RUNNING)
+    waiting = sum(t.state == TrialState.WAITING for t in seen)
+    if running:
+        listener.note(
+            f"still open: trials {', '.join(map(str, running))} (another worker has them, or "
+            f"died on another machine under {LIFE:.0f} s ago); the same command looks again"
+        )
+    if waiting and not out_of_time:
+        listener.note(f"{waiting} enqueued rates wait: ask for more trials to have them tried")
+    return SweepResult(study=study, edge=edge, running=running, out_of_time=out_of_time)
 
 
 def _agree(study: optuna.Study, task: Task, seed: int | None) -> int:
@@ -173,6 +203,13 @@ def _edge(
 ) -> Edge:
     known = stored_edge(study, edge_key(task.name, ""))
     if known is not None:
+        kind = optimizer_kind(task)
+        if known.optimizer not in ("", kind):
+            raise StudyMismatchError(
+                f"the edge of study {study.study_name!r} was measured for {known.optimizer}, and "
+                f"task {task.name!r} now trains with {kind}: give the changed task another name, "
+                "or name another study."
+            )
         listener.edge(known, measured=False)
         return known
 
@@ -193,7 +230,7 @@ def _enqueue(study: optuna.Study, rates: Sequence[tuple[str | None, float]]) -> 
         for t in study.get_trials(deepcopy=False)
         if RATE_KEY in t.user_attrs
     ]
-    for family, rate in rates:
+    for family, rate in dict.fromkeys(rates):
         if (family, rate) not in tried:
             enqueue(study, rate, family)
 
@@ -212,7 +249,12 @@ def _begin(
         return None
     trial = study.ask()
     lease = Lease(folder, trial.number)
-    lease.acquire()
+    if not lease.acquire():
+        study.tell(trial, state=TrialState.FAIL)
+        raise StorageError(
+            f"another process works on trial {trial.number} in {folder}, for a study that this one "
+            "has replaced: end it, or name another study."
+        )
     checkpoint_path(folder, trial.number).unlink(missing_ok=True)  # of a study that was deleted
     lease.renew(trial, now=True)
     return trial, lease

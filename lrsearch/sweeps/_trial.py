@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from lrsearch.exceptions import CheckpointError
+from lrsearch.exceptions import CheckpointError, StorageError
 from lrsearch.integrations.optuna import (
     ERROR_KEY,
     VERDICT_KEY,
@@ -53,8 +53,9 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
 
     Raises:
         KeyboardInterrupt: If the sweep is interrupted; the trial stays open with its checkpoint.
+        StorageError: If the storage fails; likewise.
     """
-    checkpoint = checkpoint_path(bench.folder, trial.number)
+    checkpoint = checkpoint_path(lease.path.parent, trial.number)  # where its first worker wrote
     elsewhere = False
     try:
         state, value, reason = _outcome(bench, trial, lease, checkpoint)
@@ -62,6 +63,11 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
         elsewhere = told.state != state
     except UpdateFinishedTrialError:
         elsewhere = True
+    except StorageInternalError as error:
+        raise StorageError(
+            f"the storage failed in trial {trial.number}: {error}. Its checkpoint is kept: run the "
+            "same command again once the storage answers."
+        ) from error
     if elsewhere:
         bench.listener.note(f"trial {trial.number} was ended by another worker meanwhile")
         found = next(t for t in study.get_trials() if t.number == trial.number)
@@ -95,6 +101,8 @@ def _outcome(
         state, reason = TrialState.PRUNED, str(pruned)
         verdict = verdict_of(trial.user_attrs)
         _store_cost_until(trial, verdict.step if verdict else 0)
+    except (StorageInternalError, UpdateFinishedTrialError):
+        raise
     except Exception as error:  # a user's task may raise anything
         reason = f"{type(error).__name__}: {error}"
         trial.set_user_attr(ERROR_KEY, reason)
@@ -121,7 +129,6 @@ def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) ->
         if not begun:  # only now is it known where its checkpoint stood
             bench.listener.begin(trial.number, plan, step - 1)
             begun = True
-        lease.renew(trial)
         bench.listener.step(trial.number, step)
 
     def once() -> TrainResult:

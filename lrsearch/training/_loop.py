@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import random
@@ -21,6 +22,8 @@ from lrsearch.stability import Host, Reading
 from lrsearch.training._checkpoint import load_checkpoint, save_checkpoint
 from lrsearch.training._rng import rng_state, set_rng_state
 from lrsearch.training._task import Task, batches
+
+logger = logging.getLogger("lrsearch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +155,12 @@ def train(
             stopping = interrupted is not None and interrupted()
             due = step % every == 0 and step < schedule.budget
             if path is not None and (stopping or due):
-                save_checkpoint(path, state(step))
+                try:
+                    save_checkpoint(path, state(step))
+                except CheckpointError as error:  # a full disk must not end the run
+                    logger.warning(
+                        "training goes on without a checkpoint at step %d: %s", step, error
+                    )
             if stopping:
                 raise KeyboardInterrupt
 

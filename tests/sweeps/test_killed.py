@@ -51,7 +51,7 @@ def steps_of(study: optuna.Study) -> list[int]:
 
 
 def runs_folder(folder: Path) -> Path:
-    return folder / "s.runs" / f"curve-{BUDGET}"
+    return folder / "s.db.runs" / f"curve-{BUDGET}"
 
 
 def checkpoint(folder: Path, number: int) -> Path:

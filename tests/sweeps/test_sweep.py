@@ -93,7 +93,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.url = f"journal:///{folder}/s.log"
-        self.folder = folder / "s.runs" / "line"
+        self.folder = folder / "s.log.runs" / "line"
 
     def study(self) -> optuna.Study:
         return open_study(open_storage(self.url, create=False), "line")

@@ -135,7 +135,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(
     assert resumed.resumed_from == cut
     assert steps == list(range(cut + 1, BUDGET + 1))
     assert_equal(resumed, whole)
-    assert list(path.parent.iterdir()) == []
+    assert list(path.parent.iterdir()) == [path]  # no scratch files; it stays until it is stored
 
 
 def test_interrupted_again_and_again_it_is_still_the_same_run(tmp_path: Path) -> None:
@@ -207,7 +207,10 @@ def test_watching_changes_nothing(task: Callable[[], Task]) -> None:
     watched = train(task(), SCHEDULE, seed=2)
     alone = train(task(), SCHEDULE, seed=2, share=None)
     assert len(watched.readings) >= 6
-    assert watched.watch_cost == pytest.approx(1.75 * len(watched.readings))
+    # Five forward passes a probe, two more where the slope asks for a second look.
+    extra = (watched.watch_cost - 1.75 * len(watched.readings)) / 0.7
+    assert 0 <= round(extra) <= len(watched.readings)
+    assert extra == pytest.approx(round(extra))
     assert (alone.readings, alone.watch_cost) == ((), 0.0)
     mine, yours = watched.model.state_dict(), alone.model.state_dict()
     assert all(torch.equal(mine[name], yours[name]) for name in mine)
@@ -301,6 +304,7 @@ def test_a_watch_may_be_added_or_left_out_on_resume(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             train(plain(), SCHEDULE, share=first, checkpoint=path, **cut_at(11))
         resumed = train(plain(), SCHEDULE, share=second, checkpoint=path)
+        path.unlink()
         assert resumed.metric == train(plain(), SCHEDULE, share=None).metric
         assert bool(resumed.readings) is (second is not None)
 
@@ -339,7 +343,7 @@ def test_a_metric_that_is_a_number(metric: Any) -> None:
 def test_a_metric_that_is_not_finite_is_nan(metric: float, tmp_path: Path) -> None:
     result = train(small(evaluate=lambda model: metric), SCHEDULE, checkpoint=tmp_path / "c")
     assert math.isnan(result.metric)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "c"]
 
 
 def test_a_run_that_diverges_ends_with_nan_and_a_warning(tmp_path: Path) -> None:

@@ -55,14 +55,18 @@ class OptunaHost:
             finite = not readings or readings[-1].finite
             return CONTINUE if finite else diverged(readings) or CONTINUE
         verdict = pruner.judge(readings, self.plan)
-        if verdict.stop or not self.trial.should_prune():
+        if verdict.stop:
             return verdict
+        # Not trial.should_prune(): it would judge by all readings in the storage, among them those
+        # of an attempt that died further on than this one has come.
+        frozen = self.study._storage.get_trial(self.trial._trial_id)
         step = readings[-1].step
-        mine = (t for t in self.study.get_trials(deepcopy=False) if t.number == self.trial.number)
-        if reported_finite(next(mine)):
+        if not reported_finite(frozen):
+            reason = f"the value reported last is not finite (seen at step {step})"
+        elif pruner.wrapped is not None and pruner.wrapped.prune(self.study, frozen):
             reason = f"stopped by {type(pruner.wrapped).__name__} at step {step}"
         else:
-            reason = f"the value reported last is not finite (seen at step {step})"
+            return verdict
         return Verdict(stop=True, regime="host", step=step, reason=reason)
 
     def stop(self, verdict: Verdict) -> None:

@@ -138,7 +138,7 @@ def store_edge(study: optuna.Study, name: str, edge: Edge) -> Edge:
     if other is not None:
         return other
     study.set_user_attr(name, edge.to_dict())
-    return edge
+    return stored_edge(study, name) or edge
 
 
 def _nothing_finished(study: optuna.Study) -> str:
