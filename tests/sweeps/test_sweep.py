@@ -12,16 +12,19 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from torch import nn
 
 from lrsearch.exceptions import (
     CalibrationError,
+    CheckpointError,
     InvalidSpaceError,
     SpaceMismatchError,
+    StorageError,
     StudyMismatchError,
     TaskError,
 )
-from lrsearch.integrations.optuna import edge_key, readings_of, store_edge, verdict_of
+from lrsearch.integrations.optuna import OptunaHost, edge_key, readings_of, store_edge, verdict_of
 from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps import Silent, SweepResult, TrialEnd, leaderboard, open_storage, open_study
@@ -29,6 +32,7 @@ from lrsearch.sweeps import _lease as lease
 from lrsearch.sweeps import _trial as trial_module
 from lrsearch.sweeps import sweep as run_sweep
 from lrsearch.training import Task, load_checkpoint, tensor_stream
+from lrsearch.training import _loop as loop_module
 
 BUDGET = 30
 SPACE = ScheduleSpace(budget=BUDGET)
@@ -522,3 +526,79 @@ def test_a_trial_that_is_ended_at_the_last_moment_stays_ended(bench: Bench, monk
     bench.sweep(line(), trials=2)
     assert bench.states() == ["COMPLETE"] * 2
     assert bench.study().get_trials()[0].values == [0.25]
+
+
+# When storage or disk fail
+
+
+@pytest.mark.parametrize("when", ["emit", "tell"])
+def test_a_storage_that_fails_leaves_the_trial_open(bench: Bench, monkeypatch, when: str) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageInternalError("server closed the connection")
+
+    def emit(host: Any, reading: Any) -> None:
+        if reading.step > 15:
+            fail()
+
+    bench.prepare(line())
+    with monkeypatch.context() as broken:
+        if when == "emit":
+            broken.setattr(OptunaHost, "emit", emit)
+        else:
+            broken.setattr(optuna.Study, "tell", fail)
+        with pytest.raises(StorageError, match=r"server closed .*checkpoint is kept"):
+            bench.sweep(line(), trials=1)
+    assert bench.states() == ["RUNNING"]
+    story = Story()
+    assert bench.sweep(line(), trials=1, listener=story).complete
+    assert bench.states() == ["COMPLETE"]
+    assert story.begun[0][1] >= 12  # it goes on from its checkpoint
+    assert not bench.checkpoint.exists()
+
+
+def test_a_full_disk_costs_a_checkpoint_not_the_run(bench: Bench, monkeypatch, caplog) -> None:
+    def full(path: Path, state: Any) -> None:
+        raise CheckpointError("no space left on the disk")
+
+    monkeypatch.setattr(loop_module, "save_checkpoint", full)
+    bench.sweep(line(), trials=1)
+    assert bench.states() == ["COMPLETE"]
+    assert "no space left on the disk" in caplog.text
+
+
+def test_a_changed_optimizer_is_not_searched_in_the_old_edges_units(tmp_path: Path) -> None:
+    storage = f"journal:///{tmp_path}/s.log"
+    run_sweep(line(), SPACE, storage=storage, trials=1)
+    adam = line(optimizer=lambda model, rate: torch.optim.Adam(model.parameters(), lr=rate))
+    with pytest.raises(StudyMismatchError, match=r"for SGD, and task 'line' now .* Adam"):
+        run_sweep(adam, SPACE, storage=storage, trials=2)
+
+
+def test_storages_of_like_names_share_no_folder(tmp_path: Path) -> None:
+    for url in ("journal:///{}/a.log", "sqlite:///{}/a.db", "journal:///{}/a.b.log"):
+        run_sweep(line(), SPACE, storage=url.format(tmp_path), trials=1)
+    assert len(list(tmp_path.glob("*.runs"))) == 3
+
+
+def test_what_is_still_open_or_waits_is_told(bench: Bench) -> None:
+    bench.interrupted(line(), at=15)
+    give_to(bench, "elsewhere", time.time() + 100)
+    story = Story()
+    result = bench.sweep(line(), trials=1, rates=[("cosine", 0.1)], listener=story)
+    assert (result.complete, result.running) == (False, (0,))
+    assert any("still open: trials 0" in note for note in story.notes)
+    assert any("1 enqueued rates wait" in note for note in story.notes)
+
+
+def test_a_long_evaluation_keeps_its_lease_where_locks_do_not_tell(bench: Bench) -> None:
+    bench.interrupted(line(), at=15)
+    trial = optuna.Trial(bench.study(), bench.study().get_trials()[0]._trial_id)
+    held = lease.Lease(bench.folder, 0)
+    with pytest.MonkeyPatch.context() as fast:
+        fast.setattr(lease, "RENEWAL", 0.01)
+        with held.kept(trial, alone=False):
+            time.sleep(0.3)
+        expires = bench.study().get_trials()[0].user_attrs[lease.LEASE_KEY]
+        assert expires["token"] == held.token
+        time.sleep(0.1)
+        assert bench.study().get_trials()[0].user_attrs[lease.LEASE_KEY] == expires  # and ends
