@@ -39,7 +39,7 @@ class ScheduleSpace:
         budget: Optimizer steps of every run.
         families: Schedule families to choose from; all of them by default.
         multiplier: Bounds of the edge multiplier. Three octaves either way by default: more than
-            twice what the edge was off by on its development tasks (1.3 octaves root mean square);
+            twice what the edge was off by on its development tasks (1.2 octaves root mean square);
             the prior, not the bounds, keeps the search near 1.
         warmup: Linear warm-up as a share of the budget: a number, or ``(low, high)`` to search it.
         parameters: Settings for shape parameters by name: a value fixes one, ``(low, high)``
