@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._bracket import bottom, vertex
-from lrsearch.curvature._cost import CENTRAL_READING, FORWARD
+from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._generators import generators_restored
 from lrsearch.curvature._guard import copy_, dot, quiet, restored
 from lrsearch.curvature._probe import LossFn
@@ -203,9 +203,13 @@ class _Run:
         """Read the sharpness at the weights before a step, along its direction, as a watch does."""
         d = metric.direction(optimizer)
         slope = float(dot([p.grad for p in params if p.grad is not None], d))
+
+        def loss_at() -> float:
+            self.cost += FORWARD
+            return float(loss_fn(model, batch))
+
         with quiet(model), restored(params):
             copy_(params, before)
-            secant = sharpness_along(lambda: float(loss_fn(model, batch)), params, d, slope)
-        self.cost += CENTRAL_READING
+            secant = sharpness_along(loss_at, params, d, slope)
         if secant.sharpness is not None:
             self._readings.append(secant.sharpness)

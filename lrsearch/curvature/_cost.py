@@ -7,4 +7,3 @@ Measured on CPU over an MLP, a CNN and a transformer at batch 128 and 1024: a fo
 from __future__ import annotations
 
 FORWARD = 0.35
-CENTRAL_READING = 3 * FORWARD  # sharpness along a direction: three losses

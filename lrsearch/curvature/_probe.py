@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._average import WeightAverage
-from lrsearch.curvature._cost import CENTRAL_READING, FORWARD
+from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._generators import undrawn
 from lrsearch.curvature._guard import copy_, dot, norm, quiet, restored
 from lrsearch.curvature._losses import scalar
@@ -21,7 +21,7 @@ from lrsearch.curvature._secant import sharpness_along
 from lrsearch.exceptions import MeasurementError
 
 LossFn = Callable[[nn.Module, Any], Tensor]
-PROBE_COST = CENTRAL_READING + 2 * FORWARD
+PROBE_COST = 5 * FORWARD  # three for the sharpness, one after the step, one averaged
 
 
 @dataclass(slots=True)

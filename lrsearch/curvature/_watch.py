@@ -34,10 +34,10 @@ class Watch:
     parameters, gradients, buffers, optimizer state, random streams and modes are bit for bit what
     they would have been.
 
-    Cost: five forward passes (1.75 gradients) a probe. The number of probes follows from ``share``,
-    2 % of the run by default, with a floor of twelve probes (runs under 1,050 steps pay more than
-    2 % for them); between probes one pass over the parameters every fourth step for the averaged
-    weights, and no synchronisation with the device.
+    Cost: five forward passes (1.75 gradients) a probe, seven under a clipped gradient. The number
+    of probes follows from ``share``, 2 % of the run by default, with a floor of twelve probes
+    (runs under 1,050 steps pay more than 2 % for them); between probes one pass over the
+    parameters every fourth step for the averaged weights, and no synchronisation with the device.
 
     Args:
         model: The model that is trained (the bare module, not a DDP wrapper).
