@@ -1,9 +1,9 @@
-"""Evaluate a training loss without leaving a trace in the model.
+"""Evaluate a training loss, or its derivatives, without leaving a trace in the model.
 
 Inside `quiet`, dropout is off (no random number is drawn), batch normalisation uses the batch's
-statistics as in training, no graph is built, and autocast keeps no cached casts of weights (a
-cached cast would hide an in-place perturbation). Buffers that a forward pass changes, such as
-running statistics, are put back at its end.
+statistics as in training, no graph is built unless asked for, compiled modules run eagerly, and
+autocast keeps no cached casts of weights (a cached cast would hide an in-place perturbation).
+Buffers that a forward pass changes, such as running statistics, are put back at its end.
 
 Tensors are overwritten through ``.data``: autograd's version counters stay as they are, so that a
 graph that the run has built before can still be used after.
@@ -17,17 +17,26 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 
 
 @contextmanager
-def quiet(model: nn.Module) -> Iterator[None]:
-    """Context in which losses of ``model`` can be evaluated at no trace; cost none by itself."""
+def quiet(model: nn.Module, *, graph: bool = False) -> Iterator[None]:
+    """Context in which losses of ``model`` can be evaluated at no trace; cost none by itself.
+
+    With ``graph``, autograd is on, and attention takes the kernel that can be differentiated twice
+    (quadratic in the length of the sequence: probe with few or short ones).
+    """
     training = [(module, module.training) for module in model.modules()]
     buffers = [(m, name, b) for m in model.modules() for name, b in m._buffers.items()]
     saved = [(m, b, b.detach().clone(), b._version) for m, _, b in buffers if b is not None]
+    dropouts: list[tuple[nn.RNNBase, float]] = []
+    tracking: list[tuple[_NormBase, bool]] = []
     with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
+        if graph:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         for kind in {p.device.type for p in model.parameters()}:
             if torch.is_autocast_enabled(kind):
                 dtype = torch.get_autocast_dtype(kind)
@@ -36,10 +45,20 @@ def quiet(model: nn.Module) -> Iterator[None]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             for module, _ in training:
-                if not isinstance(module, _NormBase):
+                if graph and isinstance(module, nn.RNNBase):  # cuDNN has no backward in eval mode
+                    dropouts.append((module, module.dropout))
+                    module.dropout = 0.0
+                elif not isinstance(module, _NormBase):
                     module.training = False
+                elif graph and module.training:  # functions must not change what they do not own
+                    tracking.append((module, module.track_running_stats))
+                    module.track_running_stats = False
             yield
         finally:
+            for module, dropout in dropouts:
+                module.dropout = dropout
+            for norm_module, tracks in tracking:
+                norm_module.track_running_stats = tracks
             for module, mode in training:
                 module.training = mode
             for module, name, buffer in buffers:  # some layers replace theirs

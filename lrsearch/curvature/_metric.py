@@ -1,30 +1,26 @@
-"""The gradient in the optimizer's own metric, ``d = P^-1 g``, and its stability constant.
+"""The gradient in the optimizer's own metric, ``d = P^-1 g``, and its stability constants.
 
-``P`` is read from the optimizer's state after a step:
-
-- SGD, with or without momentum: ``P = I``
-- Adam family: ``P = sqrt(v / (1 - b2^t)) + eps``
-- RMSprop: ``P = sqrt(v) + eps`` (variance where centered); Adagrad: ``P = sqrt(sum) + eps``
-
-A parameter whose gradient has been zero so far (a dead unit) has ``P = eps`` but also ``g = 0``, so
-it adds nothing to ``d``; one that comes back to life is bounded, since ``v`` already contains its
-gradient: ``|g| / sqrt(v_hat) <= 1 / sqrt(1 - b2)``. Groups keep their learning-rate ratios inside
-``d``, so that one learning rate, the first group's, stands for the step.
+``P`` is the preconditioner of `Rule`. A parameter whose gradient has been zero so far (a dead
+unit) has ``P = eps`` but also ``g = 0``, so it adds nothing to ``d``; one that comes back to life
+is bounded, since ``v`` already contains its gradient: ``|g| / sqrt(v_hat) <= 1 / sqrt(1 - b2)``.
+Groups keep their learning-rate ratios inside ``d``, so that one learning rate, the first group's,
+stands for the step.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
+from torch.optim import Optimizer
 
-from lrsearch.stability import small_batch_threshold
+from lrsearch.curvature._optimizers import rule_of
+from lrsearch.stability import full_batch_threshold, small_batch_threshold
 
-ADAM_FAMILY = (Adam, AdamW, NAdam, RAdam)
+FLOOR = 1e-4
+"""Smallest ``P`` that `inverse_root` believes, in units of its tensor's root mean square: under it
+a gradient is what rounding leaves, and ``1 / P`` would turn that into curvature."""
 
 
 def trained(optimizer: Optimizer) -> list[Tensor]:
@@ -40,67 +36,109 @@ def learning_rate(optimizer: Optimizer) -> float:
 @torch.no_grad()
 def direction(optimizer: Optimizer) -> list[Tensor]:
     """``d = P^-1 g`` for `trained` parameters, new tensors; cost: one pass over the parameters."""
-    first = learning_rate(optimizer)
     found = []
-    for group in optimizer.param_groups:
-        ratio = float(group["lr"]) / first if first > 0 else 1.0
-        for p in group["params"]:
-            if _dense(p):
-                assert p.grad is not None
-                scale = _preconditioner(optimizer, group, optimizer.state.get(p, {}))
-                d = p.grad.detach() * ratio
-                found.append(d if scale is None else d / scale)
+    for p, ratio, scale, _ in _scales(optimizer):
+        if _dense(p):
+            assert p.grad is not None
+            d = p.grad.detach() * ratio
+            found.append(d if scale is None else d / scale)
     return found
 
 
-def threshold(optimizer: Optimizer) -> float | None:
-    """Constant c of ``learning_rate * S < c`` for noisy gradients; ``None`` where not known."""
-    group = optimizer.param_groups[0]
-    momentum = float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
-    if group.get("maximize") or not 0.0 <= momentum < 1.0:
+@torch.no_grad()
+def inverse_root(
+    optimizer: Optimizer, params: Sequence[Tensor], *, full_batch: bool = True
+) -> list[Tensor] | None:
+    """``P^-1/2`` for each parameter, ``None`` where all are the identity.
+
+    For ``full_batch``, ``P`` has the factor ``1 - b^t`` that bias correction puts on early steps
+    (Cohen et al. 2022, 2207.14484), so that ``lr * lambda_max(P^-1/2 H P^-1/2)`` compares with
+    `threshold` at full batch; else it is that of `direction`, for its small-batch threshold.
+
+    Coordinates with no second moment at all (dead units: every gradient so far was zero, so
+    the optimizer does not move them) are taken out, their ``P^-1/2`` is 0; others are at least
+    `FLOOR` of their tensor's root mean square.
+    """
+    found: dict[Tensor, Tensor | None] = {}
+    for p, ratio, scale, early in _scales(optimizer):
+        correction = early if full_batch else 1.0
+        if scale is not None:
+            scale = scale.to(torch.promote_types(scale.dtype, torch.float32))
+            least = FLOOR * scale.square().mean().sqrt()
+            root = (ratio / (scale.maximum(least) * correction)).sqrt()
+            found[p] = torch.where(scale > _unmoved(optimizer, p), root, torch.zeros_like(root))
+        else:
+            found[p] = (
+                None if ratio == correction else torch.full_like(p, ratio / correction).sqrt()
+            )
+    if all(found.get(p) is None for p in params):
         return None
-    if isinstance(optimizer, SGD):
-        dampening = float(group["dampening"]) if momentum else 0.0  # torch ignores it then
-        return small_batch_threshold(momentum) / (1.0 - dampening) if dampening < 1.0 else None
-    if isinstance(optimizer, ADAM_FAMILY):
-        return small_batch_threshold(momentum, averaged=True)
-    if isinstance(optimizer, RMSprop):
-        return small_batch_threshold(momentum)
-    if isinstance(optimizer, Adagrad):
-        return small_batch_threshold()
-    return None
+    roots = []
+    for p in params:
+        root_or_none = found.get(p)
+        roots.append(torch.ones_like(p) if root_or_none is None else root_or_none)
+    return roots
 
 
-# Rates that tutorials and model zoos start from; where the calibration begins to look.
-_USUAL = {Adam: 1e-3, AdamW: 1e-3, NAdam: 2e-3, RAdam: 1e-3, RMSprop: 1e-3, Adagrad: 1e-2}
+def threshold(optimizer: Optimizer, *, full_batch: bool = False) -> float | None:
+    """Constant c of ``learning_rate * S < c``; ``None`` where not known.
+
+    Args:
+        optimizer: Whose momentum and kind count.
+        full_batch: For exact gradients and `inverse_root`'s metric; else for noisy gradients and
+            `direction`'s.
+    """
+    group, rule = optimizer.param_groups[0], rule_of(optimizer)
+    if rule is None or group.get("maximize"):
+        return None
+    momentum, dampening = rule.momentum(group), rule.dampening(group)
+    if not 0.0 <= momentum < 1.0 or dampening >= 1.0:
+        return None
+    if full_batch:
+        share = None
+        if rule.share is not None:
+            share = rule.share(group, optimizer.state.get(group["params"][0], {}))
+        nesterov = rule.nesterov(group)
+        constant = full_batch_threshold(
+            momentum, nesterov=nesterov, averaged=rule.averaged, share=share
+        )
+        return constant / (1.0 - dampening)
+    return small_batch_threshold(momentum, averaged=rule.averaged) / (1.0 - dampening)
 
 
 def usual_rate(optimizer: Optimizer) -> float | None:
     """The usual learning rate for this kind of optimizer; ``None`` where there is none."""
-    if isinstance(optimizer, SGD):
-        return 0.1 if optimizer.param_groups[0]["momentum"] < 0.5 else 0.02
-    for kind in type(optimizer).__mro__:
-        if kind in _USUAL:
-            return _USUAL[kind]
-    return None
+    rule = rule_of(optimizer)
+    return None if rule is None else rule.usual(optimizer.param_groups[0])
 
 
 def _dense(p: Tensor) -> bool:
     return p.grad is not None and not p.grad.is_sparse
 
 
-def _preconditioner(
-    optimizer: Optimizer, group: Mapping[str, Any], state: Mapping[str, Any]
-) -> Tensor | None:
-    if isinstance(optimizer, ADAM_FAMILY) and "exp_avg_sq" in state:
-        second = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-        correction = 1.0 - group["betas"][1] ** float(state["step"])
-        return second.sqrt() / math.sqrt(correction) + group["eps"]  # type: ignore[no-any-return]
-    if isinstance(optimizer, RMSprop) and "square_avg" in state:
-        second = state["square_avg"]
-        if group["centered"]:
-            second = (second - state["grad_avg"] ** 2).clamp_min(0.0)
-        return second.sqrt() + group["eps"]  # type: ignore[no-any-return]
-    if isinstance(optimizer, Adagrad) and "sum" in state:
-        return state["sum"].sqrt() + group["eps"]  # type: ignore[no-any-return]
-    return None
+def _unmoved(optimizer: Optimizer, p: Tensor) -> Tensor:
+    """``P`` that a coordinate of ``p`` has whose gradients were all zero."""
+    rule, state = rule_of(optimizer), optimizer.state[p]
+    group = next(g for g in optimizer.param_groups if any(q is p for q in g["params"]))
+    nothing = {
+        name: torch.zeros((), dtype=value.dtype, device=value.device)
+        if isinstance(value, Tensor) and value.shape == p.shape and name != "step"
+        else value
+        for name, value in state.items()
+    }
+    scale = None if rule is None else rule.scale(group, nothing)
+    assert scale is not None
+    return scale
+
+
+def _scales(optimizer: Optimizer) -> Iterator[tuple[Tensor, float, Tensor | None, float]]:
+    """Each parameter with its rate's ratio to the first group's, its ``P``, its correction."""
+    first, rule = learning_rate(optimizer), rule_of(optimizer)
+    for group in optimizer.param_groups:
+        ratio = float(group["lr"]) / first if first > 0 else 1.0
+        for p in group["params"]:
+            state = optimizer.state.get(p, {})
+            if rule is None:
+                yield p, ratio, None, 1.0
+            else:
+                yield p, ratio, rule.scale(group, state), rule.correction(group, state)

@@ -10,18 +10,37 @@ from __future__ import annotations
 from lrsearch.exceptions import UnsupportedError
 
 
-def full_batch_threshold(momentum: float = 0.0, *, nesterov: bool = False) -> float:
+def full_batch_threshold(
+    momentum: float = 0.0,
+    *,
+    nesterov: bool = False,
+    averaged: bool = False,
+    share: float | None = None,
+) -> float:
     """Constant of deterministic gradient descent ``v = b v + g, w -= eta v``.
 
-    Heavy ball ``2 (1 + b)``; Nesterov ``2 (1 + b) / (1 + 2 b)``; plain (b = 0) ``2``.
+    Heavy ball ``2 (1 + b)``; Nesterov (``w -= eta (g + b v)``) ``2 (1 + b) / (1 + 2 b)``; plain
+    (b = 0) ``2``. Where the buffer is an average ``m = b m + (1 - b) g`` (``averaged``) these are
+    divided by ``1 - b``: 38 for Adam with b = 0.9.
+
+    Args:
+        momentum: b.
+        nesterov: Whether the step looks ahead.
+        averaged: Whether the buffer is an average.
+        share: s of a step ``eta ((1 - s) g + s m)`` along an average, ``2 (1 + b) / (1 + b - 2 b
+            s)`` (quasi-hyperbolic momentum, Ma & Yarats 2019, 1810.06801; for its threshold we
+            solved the recursion): 1 is Adam, b is Nesterov, between them NAdam's warm-up.
 
     Raises:
-        UnsupportedError: If the momentum is outside [0, 1).
+        UnsupportedError: If the momentum is outside [0, 1), or the share outside [0, 1].
     """
     _check(momentum)
-    if nesterov:
-        return 2.0 * (1.0 + momentum) / (1.0 + 2.0 * momentum)
-    return 2.0 * (1.0 + momentum)
+    if share is not None:
+        if not 0.0 <= share <= 1.0:
+            raise UnsupportedError(f"share must lie in [0, 1], got {share!r}.")
+        return 2.0 * (1.0 + momentum) / (1.0 + momentum - 2.0 * momentum * share)
+    constant = 2.0 * (1.0 + momentum) / (1.0 + 2.0 * momentum if nesterov else 1.0)
+    return constant / (1.0 - momentum) if averaged else constant
 
 
 def small_batch_threshold(momentum: float = 0.0, *, averaged: bool = False) -> float:

@@ -1,0 +1,250 @@
+"""Four ways to take a Hessian-vector product ``H v``; each is a class with one method.
+
+- double backward: the gradient's graph is built once and differentiated for each vector
+- forward over reverse: ``jvp`` of the gradient; survives some operations that the first does not
+- finite difference: ``(g(w + e v) - g(w - e v)) / (2 e)``; first-order passes only, works wherever
+  training does; on kinked activations (ReLU) it measures curvature over the distance ``e``
+- Gauss-Newton: ``J' H_L J v``, ``J`` the derivative of the model's outputs, ``H_L`` the Hessian of
+  the loss in them; positive semi-definite where the loss is convex in the outputs
+
+Vectors are flat (n,), unscaled; results are means over batches and ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp
+from torch.utils._pytree import tree_leaves
+
+from lrsearch.curvature import _cost as cost
+from lrsearch.curvature._guard import copy_, restored
+from lrsearch.curvature._objective import Objective, check_finite
+from lrsearch.curvature._vector import flatten, unflatten
+from lrsearch.exceptions import MeasurementError
+
+# Step of the finite difference in units of 1 + |w|: the middle of the range in which the product's
+# error is smallest on smooth networks; far from the rounding of gradients, and local.
+SINGLE, DOUBLE = 3e-4, 3e-6
+
+
+class Product(Protocol):
+    """A way to take products; ``cost`` is what they have cost so far, in gradients."""
+
+    cost: float
+
+    def __init__(self, objective: Objective) -> None: ...
+
+    def __call__(self, vector: Tensor) -> Tensor: ...
+
+    def base(self) -> tuple[float, Tensor] | None:
+        """Mean loss and gradient (n,), where products need them anyway."""
+
+
+class DoubleBackward:
+    """Cost: one gradient for the graph and two per product; with several batches three."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.cost = objective, 0.0
+        self._held: tuple[Tensor, list[Tensor]] | None = None
+
+    def _graph(self, batch: Any) -> tuple[Tensor, list[Tensor]]:
+        if len(self.objective.batches) > 1:
+            return self.objective.gradients(batch, graph=True)
+        if self._held is None:
+            self._held = self.objective.gradients(batch, graph=True)
+        return self._held
+
+    def base(self) -> tuple[float, Tensor] | None:
+        if len(self.objective.batches) > 1:
+            return None
+        fresh = self._held is None
+
+        def one(batch: Any) -> Tensor:
+            value, found = self._graph(batch)
+            vector = flatten(found)
+            return torch.cat([value.reshape(1).to(vector), vector])
+
+        both = self.objective.mean(one)
+        self.cost += cost.GRAPH * fresh
+        check_finite(float(both[0]), float(both[1:].norm()))
+        return float(both[0]), both[1:]
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        params = self.objective.params
+        self.cost += cost.DOUBLE_BACKWARD + cost.GRAPH * (self._held is None)
+
+        def one(batch: Any) -> Tensor:
+            _, gradient = self._graph(batch)
+            used = [(g, v) for g, v in zip(gradient, unflatten(vector, params), strict=True)]
+            used = [(g, v) for g, v in used if g.requires_grad]  # the rest is linear in w
+            if not used:
+                return torch.zeros_like(vector)
+            found = torch.autograd.grad(
+                [g for g, _ in used],
+                params,
+                [v for _, v in used],
+                retain_graph=len(self.objective.batches) == 1,
+                materialize_grads=True,
+            )
+            return flatten(found)
+
+        return self.objective.mean(one)
+
+
+class ForwardOverReverse:
+    """Cost: four gradients per product where it runs eagerly; no graph is kept."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.cost = objective, 0.0
+        self._call = _Call(objective)
+        names: dict[Tensor, str] = {p: name for name, p in self._call.named_parameters()}
+        missing = sum(p not in names for p in objective.params)
+        if missing:
+            raise TypeError(f"{missing} parameters of the optimizer are not of the model")
+        self._names = [names[p] for p in objective.params]
+
+    def base(self) -> None:
+        return None
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        params = self.objective.params
+        self.cost += cost.FORWARD_OVER_REVERSE
+
+        def one(batch: Any) -> Tensor:
+            def loss(values: list[Tensor]) -> Tensor:
+                named = dict(zip(self._names, values, strict=True))
+                value: Tensor = functional_call(self._call, named, (batch,))
+                return value.reshape(())
+
+            values = [p.detach() for p in params]
+            found = jvp(grad(loss), (values,), (unflatten(vector, params),))[1]
+            return flatten(found)
+
+        return self.objective.mean(one)
+
+
+class _Call(nn.Module):
+    """The loss as a module's forward pass, so that its parameters can be given as a function's."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.model, self._loss_fn = objective.model, objective.loss_fn
+
+    def forward(self, batch: Any) -> Tensor:
+        return self._loss_fn(self.model, batch)
+
+
+class FiniteDifference:
+    """Cost: two gradients per product; memory: one copy of the parameters."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.cost = objective, 0.0
+
+    def base(self) -> None:
+        return None
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        params = [p.data for p in self.objective.params]
+        length = vector.norm()
+        reach = 1.0 + torch.stack(torch._foreach_norm(params)).to(length).norm()
+        unit = SINGLE if vector.dtype == torch.float32 else DOUBLE
+        step = unit * reach / length.clamp_min(torch.finfo(vector.dtype).tiny)
+        shift = unflatten(vector * step, params)
+        self.cost += cost.FINITE_DIFFERENCE
+
+        def one(batch: Any) -> Tensor:
+            return flatten(self.objective.gradients(batch)[1])
+
+        with restored(params) as at:
+            copy_(params, list(torch._foreach_add(at, shift)))
+            ahead = self.objective.mean(one)
+            copy_(params, list(torch._foreach_sub(at, shift)))
+            behind = self.objective.mean(one)
+        difference: Tensor = (ahead - behind) / (2 * step)
+        return difference
+
+
+class GaussNewton:
+    """Cost: two gradients for the graphs and about two per product; with several batches four."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective, self.cost = objective, 0.0
+        self._held: _Graphs | None = None
+
+    def base(self) -> None:
+        return None
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        params = self.objective.params
+        self.cost += cost.GAUSS_NEWTON + cost.GAUSS_NEWTON_GRAPHS * (self._held is None)
+        single = len(self.objective.batches) == 1
+
+        def one(batch: Any) -> Tensor:
+            graphs = self._held or _Graphs.of(self.objective, batch)
+            self._held = graphs if single else None
+            return graphs.product(unflatten(vector, params), params)
+
+        return self.objective.mean(one)
+
+
+class _Graphs:
+    """Graphs of one batch: the outputs, the loss's gradient in them, and ``J' u`` for dummy u."""
+
+    def __init__(
+        self, outputs: list[Tensor], slopes: list[Tensor], dummies: list[Tensor], back: list[Tensor]
+    ) -> None:
+        self.outputs, self.slopes, self.dummies, self.back = outputs, slopes, dummies, back
+
+    @classmethod
+    def of(cls, objective: Objective, batch: Any) -> _Graphs:
+        captured: list[Any] = []
+        hook = objective.model.register_forward_hook(lambda *call: captured.append(call[-1]))
+        try:
+            loss = objective.loss(batch)
+        finally:
+            hook.remove()
+        leaves = [t for t in tree_leaves(captured) if isinstance(t, Tensor) and t.requires_grad]
+        if not leaves or any(t.dim() == 0 for t in leaves):
+            raise MeasurementError(
+                "the Gauss-Newton product needs the model's outputs, and loss_fn does not call "
+                "model(...) for predictions that it then compares: pass such a loss_fn, or a model "
+                "that returns predictions and not the loss"
+            )
+        found = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+        pairs = [(z, s) for z, s in zip(leaves, found, strict=True) if s is not None]
+        outputs, slopes = [z for z, _ in pairs], [s for _, s in pairs]
+        dummies = [torch.zeros_like(z, requires_grad=True) for z in outputs]
+        back = torch.autograd.grad(
+            outputs, objective.params, dummies, create_graph=True, materialize_grads=True
+        )
+        return cls(outputs, slopes, dummies, list(back))
+
+    def product(self, vector: list[Tensor], params: list[Tensor]) -> Tensor:
+        linear = [(b, v) for b, v in zip(self.back, vector, strict=True) if b.requires_grad]
+        moved = torch.autograd.grad(  # J v
+            [b for b, _ in linear], self.dummies, [v for _, v in linear],
+            retain_graph=True, materialize_grads=True,
+        )  # fmt: skip
+        bent = [(s, m) for s, m in zip(self.slopes, moved, strict=True) if s.requires_grad]
+        if not bent:  # a loss that is linear in the outputs
+            return flatten([torch.zeros_like(p) for p in params])
+        forces = torch.autograd.grad(  # H_L J v
+            [s for s, _ in bent], self.outputs, [m for _, m in bent],
+            retain_graph=True, materialize_grads=True,
+        )  # fmt: skip
+        return flatten(
+            torch.autograd.grad(
+                self.outputs, params, forces, retain_graph=True, materialize_grads=True
+            )
+        )
+
+
+FLAVOURS: dict[str, type[Product]] = {
+    "double-backward": DoubleBackward,
+    "forward-over-reverse": ForwardOverReverse,
+    "finite-difference": FiniteDifference,
+    "gauss-newton": GaussNewton,
+}

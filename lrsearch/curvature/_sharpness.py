@@ -1,0 +1,109 @@
+"""Sharpness: the largest Hessian eigenvalue at a model's current parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lrsearch.curvature._hessian import Hessian
+from lrsearch.curvature._lanczos import Eigenvalues, Ends, lanczos
+from lrsearch.curvature._objective import LossFn, check_finite
+from lrsearch.exceptions import UnsupportedError
+
+RANDOM = 0.1  # of a cold start: the gradient may have no part along the sharpest direction
+STEPS = 24
+
+
+def sharpness(
+    model: nn.Module,
+    loss_fn: LossFn,
+    *batches: Any,
+    optimizer: Optimizer | None = None,
+    start: Eigenvalues | None = None,
+    k: int = 1,
+    ends: Ends = "top",
+    tolerance: float = 0.02,
+    max_hvps: int = STEPS,
+    method: str = "auto",
+    seed: int = 0,
+) -> Eigenvalues:
+    """Largest eigenvalue of ``P^-1/2 H P^-1/2`` by Lanczos, from the gradient or a last result.
+
+    ``H`` is the Hessian of the mean loss over the batches, ``P`` the optimizer's preconditioner
+    (identity without one). Unit: 1 / learning rate; stable at full batch while ``lr * value <
+    threshold(optimizer, full_batch=True)``. The lowest Ritz value comes free.
+
+    Args:
+        model: The model, left bit for bit as it was.
+        loss_fn: ``loss_fn(model, batch) -> scalar``.
+        batches: One batch, or several micro-batches whose mean loss is meant.
+        optimizer: Gives the metric; its state is only read.
+        start: A result of the same model some steps ago: its eigenvectors start the search.
+        k: How many of the largest eigenvalues.
+        ends: ``"both"``: converge the smallest as well.
+        tolerance: Largest estimated error, relative to the largest value.
+        max_hvps: Where to stop at the latest; the result then says ``converged=False``.
+        method: How products are taken (see `Hessian`).
+        seed: Of the random part of a cold start.
+
+    Cost: cold about five products, warm one or two; with double backward a product is two gradients
+    after one for the graph. Counted in the result.
+
+    Raises:
+        MeasurementError: If the loss cannot be evaluated or differentiated; never for want of
+            convergence.
+        UnsupportedError: If a number makes no sense.
+    """
+    if k < 1 or max_hvps < 1 or not tolerance >= 0:
+        raise UnsupportedError(
+            "k and max_hvps must be at least 1 and the tolerance not negative, got "
+            f"k={k!r}, max_hvps={max_hvps!r}, tolerance={tolerance!r}."
+        )
+    with Hessian(model, loss_fn, *batches, optimizer=optimizer, method=method) as hessian:
+        found = eigenvalues(
+            hessian, start=start, k=k, ends=ends, tolerance=tolerance, max_hvps=max_hvps, seed=seed
+        )
+        return replace(found, cost=hessian.cost)
+
+
+def eigenvalues(
+    hessian: Hessian,
+    *,
+    start: Eigenvalues | None = None,
+    k: int = 1,
+    ends: Ends = "top",
+    tolerance: float = 0.02,
+    max_hvps: int = STEPS,
+    seed: int = 0,
+) -> Eigenvalues:
+    """The same of a Hessian at hand; see `sharpness`."""
+    vector = _warm(hessian, start)
+    if vector is None:
+        loss, gradient = hessian.gradient()
+        check_finite(loss)
+        length = gradient.norm()
+        vector = hessian.random(seed)
+        if float(length) > 0:
+            vector = gradient / length + RANDOM * vector
+    return lanczos(
+        hessian.__matmul__,
+        vector,
+        k=k,
+        ends=ends,
+        tolerance=tolerance,
+        max_products=max_hvps,
+        seed=seed,
+    )
+
+
+def _warm(hessian: Hessian, start: Eigenvalues | None) -> Tensor | None:
+    """Start vector from an earlier result, if it fits this Hessian."""
+    if start is None or start.vectors.shape[-1] != hessian.size:
+        return None
+    vector = start.vectors.to(hessian.device, hessian.dtype).sum(0)
+    if not bool(vector.isfinite().all()) or float(vector.norm()) == 0.0:
+        return None
+    return vector
