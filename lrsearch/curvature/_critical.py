@@ -89,9 +89,7 @@ def critical_rate(
                 rate = 2 * lower
             else:
                 rate = math.sqrt(lower * upper) if lower else upper / 2
-    if lower and math.isfinite(upper):
-        value = math.sqrt(lower * upper)
-    else:
-        value = lower or upper
+    bracketed = lower > 0 and math.isfinite(upper)
+    value = math.sqrt(lower * upper) if bracketed else (lower or upper)
     converged = lower > 0 and upper <= lower * (1 + tolerance)
     return CriticalRate(value, lower, upper, used, converged, reason, used * FORWARD)
