@@ -51,6 +51,10 @@ class MeasurementError(LrsearchError):
     """One reading could not be taken; the run itself is unharmed."""
 
 
+class RunStopped(LrsearchError):  # noqa: N818 (as TrialPruned: not an error of anyone)
+    """Another process that trains the same model has decided to stop the run."""
+
+
 class UnsupportedError(LrsearchError):
     """A combination that cannot work; the message names the one that does."""
 

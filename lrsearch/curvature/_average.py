@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lrsearch.curvature._guard import copy_, restored
+from lrsearch.curvature._guard import copy_, exchanged, restored
 
 GAMMA = 8
 EVERY = 4  # steps between updates: the average of a tenth of a run does not need every step
@@ -61,8 +61,11 @@ class WeightAverage:
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
         """Context in which the model has the averaged weights; they are put back bit for bit."""
-        tensors = self.tensors
-        with restored(tensors):
-            if self.average is not None:
-                copy_(tensors, self.average)
+        if self.average is None:
+            yield
+            return
+        params = list(self.model.parameters())
+        buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        with exchanged(params, self.average[: len(params)]), restored(buffers):
+            copy_(buffers, self.average[len(params) :])
             yield

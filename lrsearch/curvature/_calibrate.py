@@ -25,7 +25,7 @@ from lrsearch.curvature._bracket import bottom, vertex
 from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._generators import generators_restored
 from lrsearch.curvature._guard import copy_, dot, quiet, restored
-from lrsearch.curvature._probe import LossFn
+from lrsearch.curvature._objective import LossFn
 from lrsearch.curvature._secant import sharpness_along
 from lrsearch.curvature._snapshot import Snapshot, set_aside
 from lrsearch.exceptions import CalibrationError

@@ -59,19 +59,22 @@ def generators_restored(*own: torch.Generator) -> Iterator[None]:
             generator.set_state(state)
 
 
+class DrawsRandomNumbersError(MeasurementError):
+    """A loss that draws: not to be tried again, for other threads share the generators."""
+
+
 @contextmanager
 def undrawn() -> Iterator[None]:
     """Context in which nothing may be drawn from a global generator.
 
     Raises:
-        MeasurementError: If something was; the generators are put back. (Once: other threads share
-            them, so what draws is not to be tried again.)
+        DrawsRandomNumbersError: If something was; the generators are put back.
     """
     before = _States.now()
     yield
     if not before.same(_States.now()):
         before.put_back()
-        raise MeasurementError(
+        raise DrawsRandomNumbersError(
             "loss_fn draws random numbers even where the model is in evaluation mode, so a probe "
             "would change the run: pass a loss_fn that draws none (noise as part of the batch, "
             "dropout as a module)"

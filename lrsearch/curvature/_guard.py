@@ -81,6 +81,31 @@ def restored(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
         copy_(tensors, saved)
 
 
+@contextmanager
+def exchanged(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Context in which each tensor has the memory of its counterpart; no copy is made.
+
+    At its end each has its own memory again, with the bits that it had. A tensor that is a part of
+    a larger memory (flattened RNN weights, buckets) is copied instead.
+    """
+    pairs = list(zip(tensors, others, strict=True))
+    parts = [(t, o) for t, o in pairs if _is_part(t)]
+    whole = [(t, o, t.data) for t, o in pairs if not _is_part(t)]
+    with restored([t for t, _ in parts]):
+        try:
+            for t, o, _ in whole:
+                t.data = o.data
+            copy_([t for t, _ in parts], [o for _, o in parts])
+            yield
+        finally:
+            for t, _, own in whole:
+                t.data = own
+
+
+def _is_part(t: Tensor) -> bool:
+    return t.untyped_storage().nbytes() != t.numel() * t.element_size()
+
+
 @torch.no_grad()
 def copy_(tensors: list[Tensor], values: list[Tensor]) -> None:
     """Overwrite tensors in place with values, unseen by autograd."""

@@ -42,6 +42,7 @@ class Eigenvalues:
         converged: Whether all that was asked for is within the tolerance.
         reason: Why it stopped.
         vectors: Unit Ritz vectors (k, n), on the device.
+        quotient: ``v'Av / v'v`` of the start vector.
     """
 
     values: tuple[float, ...]
@@ -53,6 +54,7 @@ class Eigenvalues:
     converged: bool
     reason: str
     vectors: Tensor = field(repr=False, compare=False)
+    quotient: float = math.nan
     cost: float = 0.0
 
     @property
@@ -140,6 +142,7 @@ def lanczos(
         converged=len(top) == k and ritz.converged(k, ends, tolerance),
         reason=reason,
         vectors=weights @ basis[:count],
+        quotient=diagonal[0],
     )
 
 

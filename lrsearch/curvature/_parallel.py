@@ -91,13 +91,45 @@ class Ranks:
         dist.broadcast_object_list(held, src=self._source(), group=self.group)
         return held[0]
 
+    def decided_by_first(self, decide: Callable[[], T]) -> T:
+        """What ``decide`` returns on the first rank, on every rank; if it raises there, all do.
+
+        Raises:
+            MeasurementError: On the others, if it raised on the first.
+        """
+        if self.count == 1:
+            return decide()
+        answer, error = None, None
+        if self.rank == 0:
+            try:
+                answer = decide()
+            except BaseException as caught:  # also an interrupt: the others must not wait
+                error = caught
+        answer, failed = self.first((answer, None if error is None else repr(error)))
+        if error is not None:
+            raise error
+        if failed:
+            raise MeasurementError(f"the first rank's host failed: {failed}")
+        return cast(T, answer)
+
+    def mean_of(self, value: float | None) -> float | None:
+        """Mean of a number over the ranks that have one."""
+        if self.count == 1:
+            return value
+        known = value is not None
+        both = torch.tensor([value if known else 0.0, float(known)], dtype=torch.float64)
+        total, count = self.mean(both.to(self._device())).tolist()
+        return total / count if count else None
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
         return flag if self.count == 1 else self._share(flag) > 0
 
     def _share(self, flag: bool) -> float:
-        device = "cuda" if dist.get_backend(self.group) == "nccl" else "cpu"
-        return float(self.mean(torch.tensor(float(flag), device=device)))
+        return float(self.mean(torch.tensor(float(flag), device=self._device())))
+
+    def _device(self) -> str:
+        return "cuda" if dist.get_backend(self.group) == "nccl" else "cpu"
 
     def _source(self) -> int:
         return dist.get_global_rank(self.group, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._average import WeightAverage
 from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._generators import undrawn
-from lrsearch.curvature._guard import copy_, dot, norm, quiet, restored
+from lrsearch.curvature._guard import dot, exchanged, norm, quiet
 from lrsearch.curvature._losses import scalar
-from lrsearch.curvature._secant import sharpness_along
+from lrsearch.curvature._objective import LossFn, check_batch
+from lrsearch.curvature._parallel import Ranks
+from lrsearch.curvature._secant import Secant, sharpness_along
 from lrsearch.exceptions import MeasurementError
+from lrsearch.stability import Reading
 
-LossFn = Callable[[nn.Module, Any], Tensor]
 PROBE_COST = 5 * FORWARD  # three for the sharpness, one after the step, one averaged
+WINDOW = 5  # readings that a batch sharpness is averaged over
 
 
 @dataclass(slots=True)
@@ -41,8 +44,11 @@ class Step:
         """Read a step just done: ``before`` holds copies of ``params`` from just before it.
 
         A closure may have given gradients to other parameters than had one before: what counts is
-        where there was a gradient both times; ``None`` if nowhere.
+        where there was a gradient both times; ``None`` if nowhere, or if a gradient scaler that
+        works inside the optimizer (fused kernels) has skipped the step.
         """
+        if _skipped(optimizer):
+            return None
         along = dict(zip(metric.trained(optimizer), metric.direction(optimizer), strict=True))
         common = [(p, b) for p, b in zip(params, before, strict=True) if p in along]
         if not common:
@@ -50,6 +56,9 @@ class Step:
         params, before = [p for p, _ in common], [b for _, b in common]
         d = [along[p] for p in params]
         gradient = [p.grad.detach() for p in params if p.grad is not None]
+        scale = getattr(optimizer, "grad_scale", None)  # of such a scaler: gradients carry it
+        inverse = 1.0 if scale is None else 1.0 / scale
+        d = d if scale is None else [x * inverse for x in d]
         update = torch._foreach_sub(params, before)
         return cls(
             params=params,
@@ -58,11 +67,11 @@ class Step:
             learning_rate=metric.learning_rate(optimizer),
             threshold=metric.threshold(optimizer),
             numbers={
-                "gradient_norm": norm(gradient),
+                "gradient_norm": norm(gradient) * inverse,
                 "update_norm": norm(update),
                 "weight_norm": norm(before),
-                "slope": dot(gradient, d),
-                "predicted": -dot(gradient, update),
+                "slope": dot(gradient, d) * inverse,
+                "predicted": -dot(gradient, update) * inverse,
             },
         )
 
@@ -83,6 +92,7 @@ def evaluate(
     loss_fn: LossFn,
     batch: Any,
     average: WeightAverage,
+    ranks: Ranks,
 ) -> tuple[dict[str, Any], float]:
     """Fields of a reading that need losses on the batch of the step.
 
@@ -94,10 +104,11 @@ def evaluate(
         loss_fn: Its training loss.
         batch: The batch of the step.
         average: The averaged weights.
+        ranks: Over which losses are averaged.
 
     Returns:
         The fields, and what they cost in gradients: five forward passes, one less while there is
-        no average, two more under a clipped gradient.
+        no average, two more where the step has to be chosen anew (see `sharpness_along`).
 
     Raises:
         MeasurementError: If ``loss_fn`` cannot be evaluated here; the run is unharmed.
@@ -107,16 +118,20 @@ def evaluate(
     def loss_at() -> float:
         nonlocal cost
         cost += FORWARD
-        return float(scalar(loss_fn(model, batch)))
+        return float(ranks.together(lambda: scalar(loss_fn(model, batch)).detach().reshape(1)))
 
-    try:
+    def measured() -> tuple[float, float | None, Secant]:
+        check_batch(batch)
         with quiet(model), undrawn():
             after = loss_at()
             with average.swapped_in():
                 annealed = loss_at() if average.average is not None else None
-            with restored(step.params):
-                copy_(step.params, step.before)
+            with exchanged(step.params, step.before):
                 secant = sharpness_along(loss_at, step.params, step.d, plain["slope"])
+        return after, annealed, secant
+
+    try:
+        after, annealed, secant = ranks.agree(measured)
     except MeasurementError:
         raise
     except Exception as error:  # a user's loss_fn may raise anything
@@ -124,10 +139,11 @@ def evaluate(
             f"loss_fn failed in a probe, where there is no autograd ({type(error).__name__}: "
             f"{error}): pass a loss_fn(model, batch) that only evaluates"
         ) from error
-    fields = {
+    fields: dict[str, Any] = {
         "batch_loss": secant.loss,
         "annealed_loss": annealed,
         "sharpness": secant.sharpness,
+        "slope": secant.slope,
         "threshold": step.threshold,
         "note": secant.note
         if step.threshold is not None
@@ -138,6 +154,20 @@ def evaluate(
         predicted = plain["predicted"] * secant.slope / plain["slope"]
         fields["decrease_ratio"] = (secant.loss - after) / predicted
     return fields, cost
+
+
+def batch_sharpness(readings: Sequence[Reading], fields: dict[str, Any]) -> float | None:
+    """Ratio of means of ``d'Hd`` and ``g'd`` over the last readings and the one at hand."""
+    pairs = [(r.sharpness, r.slope) for r in readings[1 - WINDOW :]]
+    pairs.append((fields.get("sharpness"), fields.get("slope")))
+    known = [(s, w) for s, w in pairs if s is not None and w is not None]
+    weight = sum(w for _, w in known)
+    return sum(s * w for s, w in known) / weight if weight > 0 else None
+
+
+def _skipped(optimizer: Optimizer) -> bool:
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found > 0)
 
 
 def _plain(step: Step) -> dict[str, float]:

@@ -12,6 +12,9 @@ Vectors are flat (n,), unscaled; results are means over batches and ranks.
 
 from __future__ import annotations
 
+import warnings
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -99,6 +102,9 @@ class ForwardOverReverse:
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.cost = objective, 0.0
+        with warnings.catch_warnings(), suppress(ImportError):
+            warnings.simplefilter("ignore")  # torch imports this late, with a deprecation warning
+            import_module("torch._decomp.decompositions_for_jvp")
         self._call = _Call(objective)
         names: dict[Tensor, str] = {p: name for name, p in self._call.named_parameters()}
         missing = sum(p not in names for p in objective.params)

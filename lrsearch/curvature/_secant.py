@@ -55,7 +55,7 @@ def sharpness_along(
         slope: First guess of ``g'd``, which sets the step.
 
     Cost: three forward passes (about one gradient), five where the guess was wrong by more than a
-    factor of two (a clipped gradient).
+    factor of two (a clipped gradient) or the step went too far (near a floor of the loss).
     """
     loss = loss_at()
     if not math.isfinite(loss):
@@ -72,10 +72,18 @@ def sharpness_along(
         torch._foreach_add_(params, d, alpha=-a)
         return (up - down) / (2 * a), (up + down - 2 * loss) / a**2
 
-    rise, bend = pair(RELATIVE_STEP * max(abs(loss), 1e-12) / slope)
-    if math.isfinite(rise) and not slope / TRUSTED <= rise <= slope * TRUSTED:
+    reach = RELATIVE_STEP * max(abs(loss), 1e-12)
+    step = reach / slope
+    rise, bend = pair(step)
+    if math.isfinite(rise):
         # The gradient was clipped or scaled, or the step was not local: go by what the losses say.
-        rise, bend = pair(RELATIVE_STEP * max(abs(loss), 1e-12) / max(abs(rise), slope))
+        # Near a floor of the loss the slope is small, and the second order sets the reach.
+        trusted = slope / TRUSTED <= rise <= slope * TRUSTED
+        local = reach / max(abs(rise), slope) if not trusted else step
+        if abs(bend) * local**2 > 2 * reach:
+            local = math.sqrt(2 * reach / abs(bend))
+        if local != step:
+            rise, bend = pair(local)
     if not math.isfinite(rise):
         return Secant(loss, note="loss not finite near the weights")
     if rise <= 0:

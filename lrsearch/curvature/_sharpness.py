@@ -22,7 +22,7 @@ def sharpness(
     loss_fn: LossFn,
     *batches: Any,
     optimizer: Optimizer | None = None,
-    start: Eigenvalues | None = None,
+    start: Eigenvalues | Tensor | None = None,
     k: int = 1,
     ends: Ends = "top",
     tolerance: float = 0.02,
@@ -41,7 +41,8 @@ def sharpness(
         loss_fn: ``loss_fn(model, batch) -> scalar``.
         batches: One batch, or several micro-batches whose mean loss is meant.
         optimizer: Gives the metric; its state is only read.
-        start: A result of the same model some steps ago: its eigenvectors start the search.
+        start: A result of the same model some steps ago, whose eigenvectors start the search, or a
+            vector (n,) of the metric. One that does not fit is ignored.
         k: How many of the largest eigenvalues.
         ends: ``"both"``: converge the smallest as well.
         tolerance: Largest estimated error, relative to the largest value.
@@ -72,7 +73,7 @@ def sharpness(
 def eigenvalues(
     hessian: Hessian,
     *,
-    start: Eigenvalues | None = None,
+    start: Eigenvalues | Tensor | None = None,
     k: int = 1,
     ends: Ends = "top",
     tolerance: float = 0.02,
@@ -99,11 +100,12 @@ def eigenvalues(
     )
 
 
-def _warm(hessian: Hessian, start: Eigenvalues | None) -> Tensor | None:
+def _warm(hessian: Hessian, start: Eigenvalues | Tensor | None) -> Tensor | None:
     """Start vector from an earlier result, if it fits this Hessian."""
-    if start is None or start.vectors.shape[-1] != hessian.size:
+    vectors = start.vectors if isinstance(start, Eigenvalues) else start
+    if vectors is None or vectors.shape[-1] != hessian.size:
         return None
-    vector = start.vectors.to(hessian.device, hessian.dtype).sum(0)
+    vector = vectors.to(hessian.device, hessian.dtype).reshape(-1, hessian.size).sum(0)
     if not bool(vector.isfinite().all()) or float(vector.norm()) == 0.0:
         return None
     return vector

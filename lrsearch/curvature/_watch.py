@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -16,15 +15,20 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._average import WeightAverage
-from lrsearch.curvature._cadence import next_probe, probe_steps
+from lrsearch.curvature._cadence import Cadence
+from lrsearch.curvature._displacement import Displacement
+from lrsearch.curvature._generators import DrawsRandomNumbersError
 from lrsearch.curvature._losses import LossMeter
-from lrsearch.curvature._probe import PROBE_COST, LossFn, Step, evaluate, signals
-from lrsearch.exceptions import CheckpointError, InvalidSpaceError, MeasurementError
-from lrsearch.stability import Host, Reading
+from lrsearch.curvature._objective import LossFn
+from lrsearch.curvature._parallel import Ranks, bare
+from lrsearch.curvature._probe import PROBE_COST, Step, batch_sharpness, evaluate, signals
+from lrsearch.curvature._top import TOP_COST, TopReader
+from lrsearch.exceptions import CheckpointError, InvalidSpaceError, MeasurementError, RunStopped
+from lrsearch.stability import CONTINUE, Host, Reading, Verdict, event
 
 logger = logging.getLogger("lrsearch")
 
-SKETCH = 65_536  # coordinates kept to tell how far the weights have moved
+PATIENCE = 3  # probes in a row that may fail before the watch stops trying
 
 
 class Watch:
@@ -36,17 +40,26 @@ class Watch:
 
     Cost: five forward passes (1.75 gradients) a probe, seven under a clipped gradient. The number
     of probes follows from ``share``, 2 % of the run by default, with a floor of twelve probes
-    (runs under 1,050 steps pay more than 2 % for them); between probes one pass over the
-    parameters every fourth step for the averaged weights, and no synchronisation with the device.
+    (runs under 1,050 steps pay more than 2 % for them); some are held back until something happens.
+    Runs of 2,610 steps or more afford eigenvalue readings as well, warm-started, 3 to 7 gradients
+    each, on some of the probes. Between probes there is one pass over the parameters every fourth
+    step for the averaged weights, and no synchronisation with the device.
+
+    Memory: a copy of the parameters; during a probe two more, and for an eigenvalue reading the
+    graph of the batch.
+
+    Under DDP every rank builds a watch of the wrapped model and calls it alike. Readings are means
+    over the ranks; the first rank's host keeps them and decides for all.
 
     Args:
-        model: The model that is trained (the bare module, not a DDP wrapper).
+        model: The model that is trained; of a DDP wrapper the module inside is measured.
         optimizer: Its optimizer.
         loss_fn: ``loss_fn(model, batch) -> scalar``, the training loss. Without it only gradient
             and update signals are read.
         host: Who keeps the readings and decides; ``None`` only collects and warns.
         budget: Optimizer steps of the run, where the host does not know it.
         share: Share of the run's cost that may go into watching.
+        eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
 
     Raises:
         InvalidSpaceError: If ``share`` or ``budget`` makes no sense.
@@ -61,6 +74,7 @@ class Watch:
         host: Host | None = None,
         budget: int | None = None,
         share: float = 0.02,
+        eigenvalues: bool = True,
     ) -> None:
         if not (isinstance(share, float | int) and 0 < share <= 1):
             raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
@@ -68,22 +82,26 @@ class Watch:
             budget = host.budget
         if budget is not None and (not isinstance(budget, int) or budget < 1):
             raise InvalidSpaceError(f"budget must be a whole number >= 1, got {budget!r}.")
-        self.model, self.optimizer, self.loss_fn, self.host = model, optimizer, loss_fn, host
-        self.budget, self.share = budget, share
-        self.peak = host.peak if host is not None else None
-        self.average = WeightAverage(model)
+        self._wrapped, self._ranks = model, Ranks.of(model)
+        self.model, self.optimizer, self.loss_fn, self.host = bare(model), optimizer, loss_fn, host
+        peak = host.peak if host is not None else None
+        self.budget, self.peak = self._ranks.first((budget, peak))
+        self.share = share
+        self.average = WeightAverage(self.model)
         self.readings: list[Reading] = []
         self.steps = 0
         self.cost = 0.0
         self._meter = LossMeter()
-        self._planned = None if budget is None else probe_steps(budget, share, PROBE_COST)
-        self._next = self._planned[0] if self._planned else 1
+        top = TOP_COST if eigenvalues and loss_fn is not None else 0.0
+        self._cadence = Cadence(self.budget, share, PROBE_COST, top)
+        self._top = TopReader()
         self._before: list[Tensor] | None = None
         self._params: list[Tensor] = []
         self._seen: Step | None = None
-        self._origin: Tensor | None = None
+        self._displacement = Displacement(self.model)
         self._handles: list[Any] = []
-        self._unable: str | None = None
+        self._unable: dict[str, str] = {}
+        self._failures = {"losses": 0, "eigenvalues": 0}
         self._alerted = False
 
     @property
@@ -92,8 +110,7 @@ class Watch:
         return self.cost / max(self.steps, 1)
 
     def __enter__(self) -> Self:
-        if self._origin is None:
-            self._origin = self._sketch()
+        self._displacement.begin()
         self._handles = [
             self.optimizer.register_step_pre_hook(self._before_step),
             self.optimizer.register_step_post_hook(self._after_step),
@@ -126,38 +143,62 @@ class Watch:
         Raises:
             Exception: Whatever the host raises to stop a run (under Optuna ``TrialPruned``).
         """
-        finite = self._meter.add(loss)
+        finite = self._meter.add(loss) or self._ranks.count > 1  # ranks must go together
         seen, self._seen = self._seen, None
         if not finite:
             if seen is not None:
-                self._plan_next()
+                self._cadence.done(self.steps, False)
             if self._alerted:  # told once; a host that listened only has let the run go on
                 return None
             return self._report(Reading(step=self.steps, finite=False, **self._common()))
         if seen is None:
             return None
         fields = signals(seen)
-        fields["finite"] = fields["finite"] and self._meter.finite
+        lost = not (fields["finite"] and self._meter.finite)
+        fields["finite"] = not self._ranks.any(lost)
         if fields["finite"]:
-            fields |= self._evaluated(seen, batch)
+            fields |= self._measured(seen, batch)
+            fields["batch_sharpness"] = batch_sharpness(self.readings, fields)
         else:
             fields["note"] = "loss, gradients or weights not finite"
         common = self._common() | {"learning_rate": seen.learning_rate}
-        self._plan_next()
-        return self._report(Reading(step=self.steps, **common, **fields))
+        reading = Reading(step=self.steps, **common, **fields)
+        self._cadence.done(self.steps, event(self.readings[-1] if self.readings else None, reading))
+        return self._report(reading)
 
-    def _evaluated(self, seen: Step, batch: Any) -> dict[str, Any]:
+    def _measured(self, seen: Step, batch: Any) -> dict[str, Any]:
         if self.loss_fn is None or batch is None:
             return {"note": "no loss_fn or batch: only gradient and update signals"}
-        if self._unable is not None:
-            return {"note": self._unable}
+        model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
+        wants_top = self._cadence.wants_top(self.cost)
+        fields = self._tried(
+            "losses", lambda: evaluate(seen, model, loss_fn, batch, self.average, self._ranks)
+        )
+        if wants_top and "batch_loss" in fields:
+            fields |= self._tried(
+                "eigenvalues", lambda: self._top.read(self._wrapped, loss_fn, batch, optimizer)
+            )
+        return fields
+
+    def _tried(
+        self, what: str, measure: Callable[[], tuple[dict[str, Any], float]]
+    ) -> dict[str, Any]:
+        """Fields of a measurement, or why there are none: what fails costs one reading."""
+        if what in self._unable:
+            return {"note": self._unable[what]}
         try:
-            fields, cost = evaluate(seen, self.model, self.loss_fn, batch, self.average)
+            fields, cost = measure()
         except MeasurementError as error:
-            self._unable = str(error)
-            logger.warning("watching by gradients and updates alone: %s.", error)
-            return {"note": self._unable}
+            note = str(error)
+            if not self._failures[what]:
+                logger.warning("a reading without its %s: %s.", what, note)
+            self._failures[what] += 1
+            hopeless = isinstance(error, DrawsRandomNumbersError)
+            if hopeless or self._failures[what] >= PATIENCE:
+                self._unable[what] = note
+            return {"note": note}
         self.cost += cost
+        self._failures[what] = 0
         return fields
 
     @contextmanager
@@ -171,12 +212,13 @@ class Watch:
         return {
             "steps": self.steps,
             "cost": self.cost,
-            "next": self._next,
+            "cadence": self._cadence.state_dict(),
+            "top": self._top.state_dict(),
             "readings": [r.to_dict() for r in self.readings],
             "meter": self._meter.state_dict(),
             "average": self.average.average,
             "average_updates": self.average.updates,
-            "origin": self._origin,
+            "origin": self._displacement.origin,
             "alerted": self._alerted,
         }
 
@@ -187,18 +229,20 @@ class Watch:
             CheckpointError: If it is not a watch's state.
         """
         try:
-            self.steps, self.cost, self._next = state["steps"], state["cost"], state["next"]
+            self.steps, self.cost = state["steps"], state["cost"]
+            self._cadence.load_state_dict(state["cadence"])
+            self._top.load_state_dict(state["top"])
             self.readings = [Reading.from_dict(plain) for plain in state["readings"]]
             self._meter.load_state_dict(state["meter"])
             self.average.load(state["average"], state["average_updates"])
-            self._origin, self._alerted = state["origin"], state["alerted"]
+            self._displacement.origin, self._alerted = state["origin"], state["alerted"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"not the state of a watch ({error}): start the run over."
             ) from error
 
     def _before_step(self, *_: Any) -> None:
-        if 0 < self._next <= self.steps + 1:
+        if 0 < self._cadence.next <= self.steps + 1:
             self._params = metric.trained(self.optimizer)
             self._before = [p.detach().clone() for p in self._params]
 
@@ -209,29 +253,24 @@ class Watch:
             self._seen = Step.seen(self.optimizer, self._params, self._before)
         self._before = None
 
-    def _plan_next(self) -> None:
-        if self._planned is None:
-            self._next = next_probe(self.steps, self.share, PROBE_COST)
-        else:
-            self._next = next((s for s in self._planned if s > self.steps), -1)
-
     def _common(self) -> dict[str, Any]:
         start, spread = self._meter.initial()
         return {
             "budget": self.budget,
             "peak": self.peak,
             "learning_rate": metric.learning_rate(self.optimizer),
-            "loss": self._meter.take(),
+            "loss": self._ranks.mean_of(self._meter.take()),
             "initial_loss": start,
             "initial_spread": spread,
-            "displacement": self._displacement(),
+            "displacement": self._displacement.distance(),
             "cost": self.cost,
         }
 
     def _report(self, reading: Reading) -> Reading:
+        reading = self._ranks.first(reading)
         self.readings.append(reading)
         alerted, self._alerted = self._alerted, not reading.finite
-        if self.host is None:
+        if self.host is None and self._ranks.count == 1:
             if self._alerted and not alerted:
                 warnings.warn(
                     f"training diverged by step {reading.step} at learning rate "
@@ -239,25 +278,19 @@ class Watch:
                     stacklevel=3,
                 )
             return reading
-        self.host.emit(reading)
-        verdict = self.host.decide(self.readings)
+        verdict = self._ranks.decided_by_first(lambda: self._asked(reading))
         if verdict.stop:
-            self.host.stop(verdict)
+            if self.host is not None:
+                self.host.stop(verdict)
+            elif self._ranks.rank:
+                raise RunStopped(f"the first rank stopped the run: {verdict.reason}")
         return reading
 
-    @torch.no_grad()
-    def _sketch(self) -> Tensor:
-        params = list(self.model.parameters())
-        stride = max(1, math.ceil(sum(p.numel() for p in params) / SKETCH))
-        return torch.cat([p.detach().flatten()[::stride].float() for p in params])
-
-    def _displacement(self) -> float | None:
-        if self._origin is None:
-            return None
-        total = sum(p.numel() for p in self.model.parameters())
-        now = self._sketch()
-        moved = float((now - self._origin.to(now.device)).norm())
-        return moved * math.sqrt(total / max(now.numel(), 1))
+    def _asked(self, reading: Reading) -> Verdict:
+        if self.host is None:
+            return CONTINUE
+        self.host.emit(reading)
+        return self.host.decide(self.readings)
 
     def _finite_now(self) -> bool:
         weights = torch.stack([p.detach().isfinite().all() for p in self.model.parameters()])

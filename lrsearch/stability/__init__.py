@@ -1,6 +1,7 @@
 """What a curvature number means: readings, thresholds, trends, regimes, verdicts. Pure."""
 
 from lrsearch.stability._edge import Edge as Edge
+from lrsearch.stability._events import event as event
 from lrsearch.stability._host import Host as Host
 from lrsearch.stability._reading import Reading as Reading
 from lrsearch.stability._regimes import below_edge as below_edge
@@ -23,6 +24,7 @@ __all__ = [
     "below_edge",
     "dead",
     "diverged",
+    "event",
     "full_batch_threshold",
     "robust_slope",
     "small_batch_threshold",

@@ -5,6 +5,7 @@ Symbols of this room (``w`` weights, ``g`` gradient, ``u`` update, ``eta`` learn
 - ``sharpness``  S = d'Hd / g'd, ``d = P^-1 g`` the gradient in the optimizer's metric [1/eta]
 - ``threshold``  c, the optimizer's constant: training along ``d`` is stable while ``eta * S < c``
 - ``rho``        eta * S / c, the normalised sharpness: 1 at the edge of stability
+- ``top_sharpness``  largest eigenvalue of P^-1/2 H P^-1/2, which a direction's S cannot exceed
 """
 
 from __future__ import annotations
@@ -40,7 +41,15 @@ class Reading:
         displacement: Distance of the weights from where the watch began.
         decrease_ratio: Actual over predicted decrease, ``(L(w) - L(w+u)) / (-g'u)``, same batch.
         sharpness: ``d'Hd / g'd`` in the optimizer's metric, unit 1 / learning rate.
+        slope: ``g'd`` of it, the weight that it has in a ratio of means.
+        batch_sharpness: Ratio of means of ``d'Hd`` and ``g'd`` over this and the last probes.
         threshold: The optimizer's stability constant for ``learning_rate * sharpness``.
+        top_sharpness: Largest Hessian eigenvalue in the optimizer's metric, on the batch of the
+            step; it is larger than that of all the data (fitted to one batch).
+        top_carried: Quotient, on that batch, of the eigenvector that the last such reading found
+            on another; it is smaller. Their mean is closest.
+        top_residual: Relative residual of ``top_sharpness``.
+        top_threshold: Stability constant of exact gradients, for ``learning_rate * top_sharpness``.
         cost: What watching has cost this run so far, in gradients.
         note: Why something is missing, in a few words.
     """
@@ -61,7 +70,13 @@ class Reading:
     displacement: float | None = None
     decrease_ratio: float | None = None
     sharpness: float | None = None
+    slope: float | None = None
+    batch_sharpness: float | None = None
     threshold: float | None = None
+    top_sharpness: float | None = None
+    top_carried: float | None = None
+    top_residual: float | None = None
+    top_threshold: float | None = None
     cost: float = 0.0
     note: str | None = None
 
@@ -79,6 +94,14 @@ class Reading:
     def rho_at_peak(self) -> float | None:
         """Normalised sharpness that the run's peak rate would have; a decay does not lower it."""
         return self._normalised(self.peak if self.peak is not None else self.learning_rate)
+
+    @property
+    def rho_top(self) -> float | None:
+        """``learning_rate * top / top_threshold`` with the mean of the two top readings."""
+        if self.top_sharpness is None or not self.top_threshold:
+            return None
+        carried = self.top_sharpness if self.top_carried is None else self.top_carried
+        return self.learning_rate * 0.5 * (self.top_sharpness + carried) / self.top_threshold
 
     def _normalised(self, learning_rate: float) -> float | None:
         if self.sharpness is None or not self.threshold:

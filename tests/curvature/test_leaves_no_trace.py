@@ -114,7 +114,8 @@ def test_whatever_the_order_of_zero_grad_and_scheduler(order: str, assert_same: 
                 yield model, optimizer
 
     readings = assert_same(scene)
-    assert len(measured(readings)) >= 3
+    assert len(measured(readings)) >= 2
+    assert any(r.top_sharpness is not None for r in readings)
     assert [r.learning_rate for r in readings] == [rates[r.step - 1] for r in readings]
 
 
@@ -220,7 +221,7 @@ def test_with_a_gradient_scaler(assert_same: Same) -> None:
 
     readings = assert_same(scene)
     assert len(measured(readings)) >= 3
-    assert readings[-1].step == STEPS  # those that the scaler skipped are no steps
+    assert STEPS / 2 < readings[-1].step <= STEPS  # those that the scaler skipped are no steps
     assert all(r.gradient_norm < 100 for r in measured(readings))  # unscaled
 
 

@@ -161,7 +161,7 @@ def test_parameters_come_back_bit_for_bit_and_unseen_by_autograd() -> None:
         ([1.0], math.inf, "no gradient along the update", 1),
         ([1.0, math.nan, 1.2], 1.0, "loss not finite near the weights", 3),
         ([1.0, 0.9, math.inf], 1.0, "loss not finite near the weights", 3),
-        ([1.0] * 5, 1.0, "the update's direction does not descend in probe mode", 5),
+        ([1.0] * 3, 1.0, "the update's direction does not descend in probe mode", 3),
         (
             [1.0, 1.1, 0.9, 1.1, 0.9],
             1.0,
