@@ -41,9 +41,12 @@ class Cadence:
         share: Share of its cost, in gradients, that probes may take.
         probe: Cost of a probe.
         top: Cost of an eigenvalue reading on top of it; 0 for none.
+        cold: What the first of these costs more than the others.
     """
 
-    def __init__(self, budget: int | None, share: float, probe: float, top: float) -> None:
+    def __init__(
+        self, budget: int | None, share: float, probe: float, top: float, cold: float = 0.0
+    ) -> None:
         self.budget, self.share, self.probe, self.top = budget, share, probe, top
         self.reserve = 0
         self.tops = 0
@@ -55,10 +58,10 @@ class Cadence:
             self.every = SPACING if top else 0
             return
         pay = share * budget
-        if top and pay >= FLOOR * probe + FEWEST * top:
-            affordable = int(max(pay / 2, FLOOR * probe) / probe)
-            n = min(max(affordable, FLOOR), CEILING)
-            self.tops = int((pay - n * probe) / top)
+        if top and pay >= FLOOR * probe + FEWEST * top + cold:
+            n = min(int(pay / 2 / probe), int((pay - FEWEST * top - cold) / probe))
+            n = min(max(n, FLOOR), CEILING)
+            self.tops = int((pay - n * probe - cold) / top)
         else:
             n = min(max(int(pay / probe), FLOOR), CEILING)
         self.reserve = max(0, min(n // RESERVE, n - FLOOR))

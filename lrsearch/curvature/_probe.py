@@ -24,6 +24,7 @@ from lrsearch.exceptions import MeasurementError
 from lrsearch.stability import Reading
 
 PROBE_COST = 5 * FORWARD  # three for the sharpness, one after the step, one averaged
+FARTHEST = 30.0  # steps of the largest learning rate that a reading along the gradient may span
 WINDOW = 5  # readings that a batch sharpness is averaged over
 
 
@@ -56,9 +57,6 @@ class Step:
         params, before = [p for p, _ in common], [b for _, b in common]
         d = [along[p] for p in params]
         gradient = [p.grad.detach() for p in params if p.grad is not None]
-        scale = getattr(optimizer, "grad_scale", None)  # of such a scaler: gradients carry it
-        inverse = 1.0 if scale is None else 1.0 / scale
-        d = d if scale is None else [x * inverse for x in d]
         update = torch._foreach_sub(params, before)
         return cls(
             params=params,
@@ -67,11 +65,11 @@ class Step:
             learning_rate=metric.learning_rate(optimizer),
             threshold=metric.threshold(optimizer),
             numbers={
-                "gradient_norm": norm(gradient) * inverse,
+                "gradient_norm": norm(gradient),
                 "update_norm": norm(update),
                 "weight_norm": norm(before),
-                "slope": dot(gradient, d) * inverse,
-                "predicted": -dot(gradient, update) * inverse,
+                "slope": dot(gradient, d),
+                "predicted": -dot(gradient, update),
             },
         )
 
@@ -93,6 +91,7 @@ def evaluate(
     batch: Any,
     average: WeightAverage,
     ranks: Ranks,
+    highest: float,
 ) -> tuple[dict[str, Any], float]:
     """Fields of a reading that need losses on the batch of the step.
 
@@ -105,6 +104,7 @@ def evaluate(
         batch: The batch of the step.
         average: The averaged weights.
         ranks: Over which losses are averaged.
+        highest: Largest learning rate of the run so far.
 
     Returns:
         The fields, and what they cost in gradients: five forward passes, one less while there is
@@ -127,7 +127,9 @@ def evaluate(
             with average.swapped_in():
                 annealed = loss_at() if average.average is not None else None
             with exchanged(step.params, step.before):
-                secant = sharpness_along(loss_at, step.params, step.d, plain["slope"])
+                secant = sharpness_along(
+                    loss_at, step.params, step.d, plain["slope"], farthest=FARTHEST * highest
+                )
         return after, annealed, secant
 
     try:

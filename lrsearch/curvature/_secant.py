@@ -44,7 +44,12 @@ class Secant:
 
 @torch.no_grad()
 def sharpness_along(
-    loss_at: Callable[[], float], params: list[Tensor], d: list[Tensor], slope: float
+    loss_at: Callable[[], float],
+    params: list[Tensor],
+    d: list[Tensor],
+    slope: float,
+    *,
+    farthest: float = math.inf,
 ) -> Secant:
     """Sharpness along ``d`` at the current parameters, which are left moved: restore them outside.
 
@@ -53,6 +58,7 @@ def sharpness_along(
         params: Parameters, moved in place (unseen by autograd).
         d: Direction, same shapes.
         slope: First guess of ``g'd``, which sets the step.
+        farthest: Largest step: near a floor of the loss a tenth of it lies far outside the valley.
 
     Cost: three forward passes (about one gradient), five where the guess was wrong by more than a
     factor of two (a clipped gradient) or the step went too far (near a floor of the loss).
@@ -73,13 +79,13 @@ def sharpness_along(
         return (up - down) / (2 * a), (up + down - 2 * loss) / a**2
 
     reach = RELATIVE_STEP * max(abs(loss), 1e-12)
-    step = reach / slope
+    step = min(reach / slope, farthest)
     rise, bend = pair(step)
     if math.isfinite(rise):
         # The gradient was clipped or scaled, or the step was not local: go by what the losses say.
-        # Near a floor of the loss the slope is small, and the second order sets the reach.
+        # Where the slope is small, the second order sets the reach.
         trusted = slope / TRUSTED <= rise <= slope * TRUSTED
-        local = reach / max(abs(rise), slope) if not trusted else step
+        local = step if trusted else min(reach / max(abs(rise), slope), farthest)
         if abs(bend) * local**2 > 2 * reach:
             local = math.sqrt(2 * reach / abs(bend))
         if local != step:

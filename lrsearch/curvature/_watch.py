@@ -22,7 +22,7 @@ from lrsearch.curvature._losses import LossMeter
 from lrsearch.curvature._objective import LossFn
 from lrsearch.curvature._parallel import Ranks, bare
 from lrsearch.curvature._probe import PROBE_COST, Step, batch_sharpness, evaluate, signals
-from lrsearch.curvature._top import TOP_COST, TopReader
+from lrsearch.curvature._top import FIRST_TOP_COST, TOP_COST, TopReader
 from lrsearch.exceptions import CheckpointError, InvalidSpaceError, MeasurementError, RunStopped
 from lrsearch.stability import CONTINUE, Host, Reading, Verdict, event
 
@@ -41,7 +41,7 @@ class Watch:
     Cost: five forward passes (1.75 gradients) a probe, seven under a clipped gradient. The number
     of probes follows from ``share``, 2 % of the run by default, with a floor of twelve probes
     (runs under 1,050 steps pay more than 2 % for them); some are held back until something happens.
-    Runs of 2,610 steps or more afford eigenvalue readings as well, warm-started, 3 to 7 gradients
+    Runs of 3,030 steps or more afford eigenvalue readings as well, warm-started, 3 to 7 gradients
     each, on some of the probes. Between probes there is one pass over the parameters every fourth
     step for the averaged weights, and no synchronisation with the device.
 
@@ -93,7 +93,7 @@ class Watch:
         self.cost = 0.0
         self._meter = LossMeter()
         top = TOP_COST if eigenvalues and loss_fn is not None else 0.0
-        self._cadence = Cadence(self.budget, share, PROBE_COST, top)
+        self._cadence = Cadence(self.budget, share, PROBE_COST, top, FIRST_TOP_COST - TOP_COST)
         self._top = TopReader()
         self._before: list[Tensor] | None = None
         self._params: list[Tensor] = []
@@ -127,7 +127,7 @@ class Watch:
             handle.remove()
         self._handles = []
         self._before = self._seen = None
-        if kind is None and self.steps and not self._finite_now():
+        if kind is None and self.steps and self._ranks.any(not self._finite_now()):
             self._report(Reading(step=self.steps, finite=False, **self._common()))
 
     def step(self, loss: Tensor | float, batch: Any = None) -> Reading | None:
@@ -171,8 +171,11 @@ class Watch:
             return {"note": "no loss_fn or batch: only gradient and update signals"}
         model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
         wants_top = self._cadence.wants_top(self.cost)
+        rates = [r.learning_rate for r in self.readings]
+        highest = max(self.peak or 0.0, seen.learning_rate, *rates)
         fields = self._tried(
-            "losses", lambda: evaluate(seen, model, loss_fn, batch, self.average, self._ranks)
+            "losses",
+            lambda: evaluate(seen, model, loss_fn, batch, self.average, self._ranks, highest),
         )
         if wants_top and "batch_loss" in fields:
             fields |= self._tried(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lrsearch.curvature import quiet, restored
+from lrsearch.curvature._guard import exchanged
 
 
 def net() -> nn.Module:
@@ -74,3 +75,32 @@ def test_restored_gives_back_bits_that_arithmetic_would_lose() -> None:
     assert torch.equal(values[1], raw[1])
     with restored([]):
         pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_exchanged_tensors_swap_what_they_hold_without_a_copy(fails: bool) -> None:
+    own, other = torch.tensor([1.0, float("nan"), -0.0]), torch.tensor([4.0, 5.0, 6.0])
+    addresses = own.data_ptr(), other.data_ptr()
+    version = own._version
+    try:
+        with exchanged([own], [other]):
+            assert own.tolist() == [4.0, 5.0, 6.0]
+            assert own.data_ptr() == addresses[1]
+            own.data.add_(1.0)  # a probe that moves: lost with the counterpart
+            if fails:
+                raise KeyError("stop")
+    except KeyError:
+        pass
+    assert own.data_ptr() == addresses[0]
+    assert own._version == version
+    assert str(own.tolist()) == "[1.0, nan, -0.0]"
+
+
+def test_a_part_of_a_larger_memory_keeps_its_place() -> None:
+    """As the weights of a flattened RNN: their kernels want one memory."""
+    flat = torch.arange(6.0)
+    part, other = flat[2:4], torch.tensor([9.0, 8.0])
+    with exchanged([part], [other]):
+        assert flat.tolist() == [0, 1, 9, 8, 4, 5]
+    assert flat.tolist() == [0, 1, 2, 3, 4, 5]
+    assert other.tolist() == [9, 8]

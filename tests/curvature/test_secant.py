@@ -192,3 +192,29 @@ def test_moves_down_first_and_up_after_by_a_tenth_of_the_loss() -> None:
     found = sharpness_along(loss_at, [w], [torch.ones(1, dtype=torch.float64)], 1.0)
     assert seen == pytest.approx([0.0, -0.2, 0.2])
     assert found.sharpness == pytest.approx(0.0, abs=1e-12)
+
+
+def test_near_a_floor_of_the_loss_the_step_stays_local() -> None:
+    """A bowl on a floor: a tenth of the loss lies far outside of it, where the walls are flat."""
+
+    def loss_at() -> float:
+        x = float(w)
+        return 2.0 + 0.5 * 3.0 * x**2 if abs(x) < 0.5 else 2.0 + 0.375 + 0.001 * (abs(x) - 0.5)
+
+    w = torch.tensor([0.01], dtype=torch.float64)
+    slope = 0.03**2
+    d = [torch.tensor([0.03], dtype=torch.float64)]
+    assert sharpness_along(loss_at, [w], d, slope, farthest=2.0).sharpness == pytest.approx(3.0)
+    assert sharpness_along(loss_at, [w], d, slope).sharpness != pytest.approx(3.0, rel=0.5)
+
+
+def test_where_the_slope_is_small_the_second_order_sets_the_step() -> None:
+    """Just beside a minimum whose walls rise: a tenth of the loss to first order is far away."""
+
+    def loss_at() -> float:
+        x = float(w)
+        return 1.0 + 0.5 * 3.0 * x**2 + 5.0 * x**4
+
+    w = torch.tensor([0.001], dtype=torch.float64)
+    found = sharpness_along(loss_at, [w], [torch.tensor([0.003], dtype=torch.float64)], 0.003**2)
+    assert found.sharpness == pytest.approx(3.0, rel=0.2)  # at first 10^5 times too much

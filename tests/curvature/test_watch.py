@@ -307,6 +307,72 @@ def test_a_loss_that_cannot_be_probed_costs_the_readings_not_the_run(
     assert torch.equal(generator, torch.get_rng_state())
 
 
+def test_a_batch_that_cannot_be_probed_costs_one_reading(caplog: pytest.LogCaptureFixture) -> None:
+    model, loss_fn, batch = bowl()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    bad = {9, 14}
+
+    with Watch(model, optimizer, loss_fn, budget=30, share=1.0, eigenvalues=False) as watch:
+        for step in range(1, 31):
+            optimizer.zero_grad()
+            loss = loss_fn(model, batch)
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, batch[:0] if step in bad else batch)
+    notes = {r.step: r.note for r in watch.readings}
+    assert bad <= set(notes)
+    for step, note in notes.items():
+        assert ("the batch is empty" in (note or "")) is (step in bad)
+    assert [r.sharpness is None for r in watch.readings] == [r.step in bad for r in watch.readings]
+    assert len(caplog.records) == 2  # each time that it begins
+
+
+def test_batch_sharpness_is_a_ratio_of_means_over_the_last_five() -> None:
+    model, loss_fn, batch = bowl()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with Watch(model, optimizer, loss_fn, budget=300, share=0.2) as watch:
+        run(watch, batch, 300)
+    readings = watch.readings
+    assert len(readings) > 8
+    for i, reading in enumerate(readings):
+        last = readings[max(0, i - 4) : i + 1]
+        bends = sum(r.sharpness * r.slope for r in last)
+        assert reading.batch_sharpness == pytest.approx(bends / sum(r.slope for r in last))
+    # g'd from the losses is |g|^2 under SGD, and the ratio weighs early, large gradients more.
+    assert readings[0].slope == pytest.approx(readings[0].gradient_norm ** 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_scaler_inside_the_optimizer_is_seen_through(fused: bool) -> None:
+    """Fused optimizers take scaled gradients, and skip a step by themselves."""
+
+    def scene(scale: float | None) -> list[Reading]:
+        torch.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
+        batch = (torch.randn(32, 4), torch.randint(3, (32,)))
+        with Watch(model, optimizer, ce, budget=40, share=1.0) as watch:
+            for step in range(1, 41):
+                optimizer.zero_grad()
+                loss = ce(model, batch)
+                overflow = scale is not None and step in (11, 12)
+                (scaler.scale(loss) * (math.inf if overflow else 1.0)).backward()
+                scaler.step(optimizer)
+                scaler.update(scale)
+                watch.step(loss, batch)
+        assert all(r.finite for r in watch.readings)
+        return [r for r in watch.readings if r.step <= 10]
+
+    def ce(model: nn.Module, batch: Any) -> Tensor:
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    for scaled, plain in zip(scene(1024.0), scene(None), strict=True):
+        assert scaled.gradient_norm == pytest.approx(plain.gradient_norm, rel=1e-5)
+        assert scaled.sharpness == pytest.approx(plain.sharpness, rel=1e-2)
+        assert scaled.decrease_ratio == pytest.approx(plain.decrease_ratio, rel=1e-2)
+
+
 def test_the_start_is_a_median_with_a_robust_deviation() -> None:
     model, _, _ = bowl()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)

@@ -1,0 +1,164 @@
+"""One rank of a data-parallel run under a watch; `test_parallel.py` starts two of them.
+
+python ddp_scene.py SCENE RANK RENDEZVOUS RESULT
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lrsearch.curvature import Hessian, Watch, batch_sharpness, critical_rate, sharpness
+from lrsearch.exceptions import LrsearchError
+from lrsearch.stability import CONTINUE, Reading, Verdict
+
+STEPS, RANKS = 24, 2
+
+
+class Stop(Exception):  # noqa: N818, named as hosts name theirs
+    """What this host stops with."""
+
+
+class Host:
+    """Keeps readings; stops at a step, or fails there."""
+
+    budget, peak = STEPS, 0.2
+
+    def __init__(self, stop_at: int | None = None, fail_at: int | None = None) -> None:
+        self.stop_at, self.fail_at = stop_at, fail_at
+        self.kept: list[Reading] = []
+
+    def emit(self, reading: Reading) -> None:
+        if self.fail_at is not None and reading.step >= self.fail_at:
+            raise OSError("the storage is gone")
+        self.kept.append(reading)
+
+    def decide(self, readings: Sequence[Reading]) -> Verdict:
+        if self.stop_at is None or readings[-1].step < self.stop_at:
+            return CONTINUE
+        step = readings[-1].step
+        return Verdict(stop=True, regime="diverged", step=step, reason="as told")
+
+    def stop(self, verdict: Verdict) -> None:
+        raise Stop(verdict.reason)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 3))
+
+
+def batches(rank: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(100 + rank)
+    return [
+        (torch.randn(16, 6, generator=generator), torch.randint(3, (16,), generator=generator))
+        for _ in range(STEPS)
+    ]
+
+
+def loss_fn(model: nn.Module, batch: Any) -> Tensor:
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[str, Any]:
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.5)
+    losses, ended = [], "ran to its end"
+
+    def probed(model: nn.Module, batch: Any) -> Tensor:
+        if fault == "one rank fails" and rank == 1:
+            raise KeyError("a column that only this rank lacks")
+        return loss_fn(model, batch)
+
+    watch = Watch(model, optimizer, probed, host=host, budget=STEPS, share=1.0)
+    watch._cadence.every = 2  # eigenvalues too, in so short a run
+    watch._cadence.share = 1e6
+    if not watched:
+        watch._cadence.next = -1
+    try:
+        with watch:
+            for index, batch in enumerate(batches(rank)):
+                optimizer.zero_grad()
+                loss = loss_fn(model, batch)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                bad = fault == "one rank's loss is lost" and rank == 1 and index >= 9
+                watch.step(loss * math.nan if bad else loss, batch)
+    except (Stop, OSError, LrsearchError) as error:
+        ended = f"{type(error).__name__}: {error}"
+    return {
+        "ended": ended,
+        "steps": watch.steps,
+        "losses": losses,
+        "readings": [r.to_dict() for r in watch.readings],
+        "kept": [r.to_dict() for r in host.kept] if host is not None else [],
+        "weights": [p.detach().flatten().tolist() for p in model.parameters()],
+        "buffers": [b.flatten().tolist() for b in model.buffers()],
+    }
+
+
+def measures(rank: int) -> dict[str, Any]:
+    """Two ranks with half of the data each, against one model with both halves."""
+    model = DistributedDataParallel(network())
+    both = [batches(r)[0] for r in range(RANKS)]
+    mine, u = both[rank], [torch.ones_like(p) for p in model.parameters()]
+    found = {
+        "sharpness": sharpness(model, loss_fn, mine, tolerance=1e-6, max_hvps=60).value,
+        "forwarded": sharpness(
+            model, loss_fn, mine, tolerance=1e-6, max_hvps=60, method="forward-over-reverse"
+        ).value,
+        "differences": sharpness(model, loss_fn, mine, method="finite-difference").value,
+        "critical": critical_rate(model, loss_fn, mine, direction=u, start=0.1).value,
+        "batch": batch_sharpness(model, loss_fn, [mine]).ratio_of_means,
+    }
+    bare = network()
+    expected = {
+        "sharpness": sharpness(bare, loss_fn, *both, tolerance=1e-6, max_hvps=60).value,
+        "differences": sharpness(bare, loss_fn, *both, method="finite-difference").value,
+        "critical": critical_rate(bare, loss_fn, *both, direction=u, start=0.1).value,
+    }
+    with Hessian(bare, loss_fn, *both) as hessian:
+        g = hessian.gradient()[1]
+        expected["batch"] = float(g @ (hessian @ g) / (g @ g))
+    expected["forwarded"] = expected["sharpness"]
+    return {"found": found, "expected": expected}
+
+
+def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
+    first = rank == 0
+    outcome: dict[str, Any]
+    if scene == "measures":
+        outcome = measures(rank)
+    elif scene == "stop":
+        outcome = train(rank, Host(stop_at=10) if first else None)
+    elif scene == "every rank has a host":
+        outcome = train(rank, Host(stop_at=10 if first else None))
+    elif scene == "the host fails":
+        outcome = train(rank, Host(fail_at=10) if first else None)
+    elif scene in ("one rank fails", "one rank's loss is lost"):
+        outcome = train(rank, Host() if first else None, scene)
+    else:
+        outcome = {
+            "watched": train(rank, Host() if first else None),
+            "alone": train(rank, Host() if first else None, watched=False),
+        }
+    Path(result).write_text(json.dumps(outcome))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])

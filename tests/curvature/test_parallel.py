@@ -1,0 +1,114 @@
+"""Two processes under DDP (gloo): the same answer on both, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch.distributed as dist
+
+pytestmark = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()), reason="needs torch with gloo"
+)
+
+SCENE = Path(__file__).with_name("ddp_scene.py")
+ROOT = SCENE.parents[2]
+PATIENCE = 120  # seconds: a run takes five, one that hangs would take for ever
+
+
+def play(scene: str, folder: Path) -> list[dict[str, Any]]:
+    """What each rank reports."""
+    results = [folder / f"rank{rank}.json" for rank in range(2)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, SCENE, scene, str(rank), folder / "rendezvous", result],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, result in enumerate(results)
+    ]
+    try:
+        errors = [rank.communicate(timeout=PATIENCE)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(errors)
+    return [json.loads(result.read_text()) for result in results]
+
+
+def test_measurements_are_those_of_all_data(tmp_path: Path) -> None:
+    one, other = play("measures", tmp_path)
+    assert one["found"] == other["found"]
+    for name, value in one["expected"].items():
+        assert one["found"][name] == pytest.approx(value, rel=2e-3), name
+
+
+def test_both_ranks_read_the_same_and_train_as_if_unwatched(tmp_path: Path) -> None:
+    one, other = play("watched and alone", tmp_path)
+    readings = one["watched"]["readings"]
+    assert readings == other["watched"]["readings"] == one["watched"]["kept"]
+    assert len(readings) >= 6
+    assert other["watched"]["kept"] == []
+    assert one["watched"]["losses"] != other["watched"]["losses"]  # their data differ
+    for rank in (one, other):
+        assert rank["watched"]["losses"] == rank["alone"]["losses"]
+        assert rank["watched"]["weights"] == rank["alone"]["weights"]
+        assert rank["watched"]["buffers"] == rank["alone"]["buffers"]
+    assert one["watched"]["weights"] == other["watched"]["weights"]
+    assert all({"sharpness", "batch_loss"} <= r.keys() for r in readings)
+    assert sum("top_sharpness" in r for r in readings) >= 2
+    pairs = zip(one["watched"]["losses"], other["watched"]["losses"], strict=True)
+    means = [sum(pair) / 2 for pair in pairs]
+    previous = 0
+    for reading in readings:
+        since = means[previous : reading["step"]]
+        assert reading["loss"] == pytest.approx(sum(since) / len(since), rel=1e-6)
+        previous = reading["step"]
+
+
+@pytest.mark.parametrize("scene", ["stop", "every rank has a host"])
+def test_a_stop_on_the_first_rank_ends_both_at_the_same_step(scene: str, tmp_path: Path) -> None:
+    one, other = play(scene, tmp_path)
+    assert one["ended"] == "Stop: as told"
+    hosted = scene != "stop"
+    told = "RunStopped: the first rank stopped the run: as told"
+    assert other["ended"] == ("Stop: as told" if hosted else told)
+    assert 10 <= one["steps"] == other["steps"] < 24
+    assert len(one["kept"]) == len(one["readings"])
+    assert other["kept"] == []  # readings are kept once
+
+
+def test_a_host_that_fails_does_not_leave_the_others_waiting(tmp_path: Path) -> None:
+    one, other = play("the host fails", tmp_path)
+    assert one["ended"] == "OSError: the storage is gone"
+    assert "the first rank's host failed" in other["ended"]
+    assert "the storage is gone" in other["ended"]
+    assert one["steps"] == other["steps"]
+
+
+def test_a_loss_that_fails_on_one_rank_costs_both_the_readings(tmp_path: Path) -> None:
+    one, other = play("one rank fails", tmp_path)
+    assert one["ended"] == other["ended"] == "ran to its end"
+    assert one["readings"] == other["readings"]
+    assert all("sharpness" not in r and "some ranks" in r["note"] for r in one["readings"])
+
+
+def test_a_loss_lost_on_one_rank_is_told_by_both_at_the_next_probe(tmp_path: Path) -> None:
+    one, other = play("one rank's loss is lost", tmp_path)
+    assert one["ended"] == other["ended"] == "ran to its end"
+    assert one["readings"] == other["readings"]
+    early = [r["finite"] for r in one["readings"] if r["step"] <= 9]
+    late = [r["finite"] for r in one["readings"] if r["step"] > 9]
+    assert early
+    assert all(early)
+    assert late
+    assert not any(late)
+    assert all(math.isfinite(r.get("loss", 0.0)) for r in one["readings"])
