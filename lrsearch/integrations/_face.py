@@ -79,6 +79,7 @@ def watch(
     host: Any = None,
     budget: int | None = None,
     share: float = 0.02,
+    eigenvalues: bool = True,
 ) -> Watch:
     """Watch one training run; see `lrsearch.curvature.Watch` for what it measures and costs.
 
@@ -89,6 +90,10 @@ def watch(
         host: An Optuna trial, any `lrsearch.stability.Host`, or ``None`` for a run on its own.
         budget: Optimizer steps of the run, where the host does not know it.
         share: Share of the run's cost that may go into watching.
+        eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
+
+    Under DDP give the wrapped model on every rank and the trial on the first: it decides for all.
+    Where it stops the run, the others raise `lrsearch.exceptions.RunStopped`.
 
     Raises:
         UnsupportedError: If ``host`` is none of these.
@@ -101,4 +106,12 @@ def watch(
         from lrsearch.integrations.optuna import OptunaHost
 
         host = OptunaHost(host)
-    return Watch(model, optimizer, loss_fn, host=host, budget=budget, share=share)
+    return Watch(
+        model,
+        optimizer,
+        loss_fn,
+        host=host,
+        budget=budget,
+        share=share,
+        eigenvalues=eigenvalues,
+    )

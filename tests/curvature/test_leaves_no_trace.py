@@ -397,22 +397,26 @@ def test_with_attention_without_double_backward(assert_same: Same) -> None:
                 watch.step(loss, batch)
                 yield model, optimizer
 
-    assert len(measured(assert_same(scene))) >= 3
+    readings = assert_same(scene)
+    assert len(measured(readings)) >= 3
+    assert any(r.top_sharpness is not None for r in readings)  # another kernel, for the probe only
 
 
-def compiled_scene(backend: str, compiled: list[int]) -> Callable[[Watching], Scene]:
+def compiled_scene(backend: str, what: str, compiled: list[int]) -> Callable[[Watching], Scene]:
     from torch._dynamo.utils import counters
 
     def scene(watching: Watching) -> Scene:
         torch.compiler.reset()
         counters.clear()
         model = network()
-        fast = torch.compile(model, backend=backend)
+        whole = what == "the loss"
+        fast = model if whole else torch.compile(model, backend=backend)
+        fast_loss = torch.compile(loss_fn, backend=backend) if whole else loss_fn
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        with watching(fast, optimizer, loss_fn) as watch:
+        with watching(fast, optimizer, fast_loss) as watch:
             for batch in data():
                 optimizer.zero_grad()
-                loss = loss_fn(fast, batch)
+                loss = fast_loss(fast, batch)
                 loss.backward()
                 optimizer.step()
                 watch.step(loss, batch)
@@ -433,10 +437,13 @@ def compiled_scene(backend: str, compiled: list[int]) -> Callable[[Watching], Sc
         pytest.param("inductor", marks=pytest.mark.slow),
     ],
 )
-def test_with_a_compiled_model_that_is_not_compiled_again(backend: str, assert_same: Same) -> None:
+@pytest.mark.parametrize("what", ["the model", "the loss"])
+def test_what_is_compiled_is_not_compiled_again(backend: str, what: str, assert_same: Same) -> None:
     compiled: list[int] = []
     start = time.perf_counter()
-    assert len(measured(assert_same(compiled_scene(backend, compiled)))) >= 3
+    readings = assert_same(compiled_scene(backend, what, compiled))
+    assert len(measured(readings)) >= 3
+    assert any(r.top_sharpness is not None for r in readings)
     assert compiled[0] == compiled[1] > 0, time.perf_counter() - start
 
 

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
-pytestmark = pytest.mark.skipif(
-    not (dist.is_available() and dist.is_gloo_available()), reason="needs torch with gloo"
-)
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.skipif(
+        not (dist.is_available() and dist.is_gloo_available()), reason="needs torch with gloo"
+    ),
+]
 
 SCENE = Path(__file__).with_name("ddp_scene.py")
 ROOT = SCENE.parents[2]
