@@ -190,13 +190,13 @@ class Watch:
         if what in self._unable:
             return {"note": self._unable[what]}
         try:
-            fields, cost = measure()
+            fields, cost = self._ranks.agree(measure)
         except MeasurementError as error:
             note = str(error)
             if not self._failures[what]:
                 logger.warning("a reading without its %s: %s.", what, note)
             self._failures[what] += 1
-            hopeless = isinstance(error, DrawsRandomNumbersError)
+            hopeless = self._ranks.any(isinstance(error, DrawsRandomNumbersError))
             if hopeless or self._failures[what] >= PATIENCE:
                 self._unable[what] = note
             return {"note": note}

@@ -78,6 +78,10 @@ def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[s
     def probed(model: nn.Module, batch: Any) -> Tensor:
         if fault == "one rank fails" and rank == 1:
             raise KeyError("a column that only this rank lacks")
+        if fault == "one rank draws" and rank == 1 and not torch.is_grad_enabled():
+            torch.rand(())
+        if fault == "one rank draws late" and rank == 1 and watch.steps > 12:
+            torch.rand(())
         return loss_fn(model, batch)
 
     watch = Watch(model, optimizer, probed, host=host, budget=STEPS, share=1.0)
@@ -148,7 +152,7 @@ def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
         outcome = train(rank, Host(stop_at=10 if first else None))
     elif scene == "the host fails":
         outcome = train(rank, Host(fail_at=10) if first else None)
-    elif scene in ("one rank fails", "one rank's loss is lost"):
+    elif scene.startswith("one rank"):
         outcome = train(rank, Host() if first else None, scene)
     else:
         outcome = {

@@ -104,6 +104,16 @@ def test_a_loss_that_fails_on_one_rank_costs_both_the_readings(tmp_path: Path) -
     assert all("sharpness" not in r and "some ranks" in r["note"] for r in one["readings"])
 
 
+@pytest.mark.parametrize("scene", ["one rank draws", "one rank draws late"])
+def test_a_loss_that_draws_on_one_rank_is_given_up_by_both(scene: str, tmp_path: Path) -> None:
+    one, other = play(scene, tmp_path)
+    assert one["ended"] == other["ended"] == "ran to its end"
+    assert one["readings"] == other["readings"]
+    late = [r for r in one["readings"] if r["step"] > 12]
+    assert late
+    assert all("sharpness" not in r and "some ranks" in r["note"] for r in late)
+
+
 def test_a_loss_lost_on_one_rank_is_told_by_both_at_the_next_probe(tmp_path: Path) -> None:
     one, other = play("one rank's loss is lost", tmp_path)
     assert one["ended"] == other["ended"] == "ran to its end"
