@@ -14,6 +14,11 @@ from lrsearch.curvature._capability import Capability as Capability
 from lrsearch.curvature._capability import probe_methods as probe_methods
 from lrsearch.curvature._critical import CriticalRate as CriticalRate
 from lrsearch.curvature._critical import critical_rate as critical_rate
+from lrsearch.curvature._flow import FlowProgress as FlowProgress
+from lrsearch.curvature._flow import FlowSolution as FlowSolution
+from lrsearch.curvature._flow import gradient_flow as gradient_flow
+from lrsearch.curvature._flow_cost import FlowEstimate as FlowEstimate
+from lrsearch.curvature._flow_cost import flow_cost as flow_cost
 from lrsearch.curvature._guard import quiet as quiet
 from lrsearch.curvature._guard import restored as restored
 from lrsearch.curvature._hessian import Hessian as Hessian
@@ -38,6 +43,9 @@ __all__ = [
     "CriticalRate",
     "Directional",
     "Eigenvalues",
+    "FlowEstimate",
+    "FlowProgress",
+    "FlowSolution",
     "Hessian",
     "Rule",
     "Secant",
@@ -49,6 +57,8 @@ __all__ = [
     "curvature_along",
     "direction",
     "eigenvalues",
+    "flow_cost",
+    "gradient_flow",
     "hold",
     "inverse_root",
     "lanczos",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._hessian import Hessian
 from lrsearch.curvature._line import fitting, moving
-from lrsearch.curvature._objective import LossFn, Objective
+from lrsearch.curvature._objective import LossFn, Objective, check_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ def curvature_along(
         u = fitting(objective.params, direction)
         with moving(objective) as loss_at:
             here, ahead, behind = loss_at(u, 0.0), loss_at(u, 1.0), loss_at(u, -1.0)
+            for value in (here, ahead, behind):
+                check_finite(value)
         slope, curvature = (ahead - behind) / 2, ahead + behind - 2 * here
         cost = 3 * FORWARD
     else:

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature._hessian import Hessian
 from lrsearch.curvature._objective import LossFn
-from lrsearch.exceptions import MeasurementError
+from lrsearch.exceptions import MeasurementError, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,13 @@ def batch_sharpness(
 
     Raises:
         MeasurementError: If there is no batch or no gradient, or the loss cannot be differentiated.
+        UnsupportedError: If a number makes no sense.
     """
+    if most < 1 or not tolerance >= 0:
+        raise UnsupportedError(
+            "most must be at least 1 and the tolerance not negative, got "
+            f"most={most!r}, tolerance={tolerance!r}."
+        )
     bends: list[float] = []
     slopes: list[float] = []
     cost, reason = 0.0, "no more batches"
@@ -125,7 +131,7 @@ def batch_sharpness(
 def _relative_error(bends: list[float], slopes: list[float]) -> float:
     """Of a ratio of means, to first order: deviation of ``b - r s`` over ``sqrt(n) r mean(s)``."""
     b, s = np.array(bends), np.array(slopes)
-    if len(b) < 2 or not s.any() or not b.any():
+    if len(b) < 2 or not s.any() or not b.any() or not np.isfinite(b).all():
         return math.inf
     ratio = b.sum() / s.sum()
     deviation = (b - ratio * s).std(ddof=1)

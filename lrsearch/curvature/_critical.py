@@ -64,10 +64,15 @@ def critical_rate(
 
     Raises:
         MeasurementError: If the loss cannot be evaluated, or the direction does not fit or is zero.
-        UnsupportedError: If the start is not positive.
+        UnsupportedError: If a number makes no sense.
     """
     if not (math.isfinite(start) and start > 0):
         raise UnsupportedError(f"start must be a positive learning rate, got {start!r}.")
+    if max_evaluations < 2 or not tolerance >= 0:
+        raise UnsupportedError(
+            "max_evaluations must be at least 2 (one is at the weights themselves) and the "
+            f"tolerance not negative, got {max_evaluations!r} and {tolerance!r}."
+        )
     objective = Objective(model, loss_fn, batches)
     u = fitting(objective.params, direction)
     lower, upper, rate = 0.0, math.inf, start

@@ -68,10 +68,16 @@ def undrawn() -> Iterator[None]:
     """Context in which nothing may be drawn from a global generator.
 
     Raises:
-        DrawsRandomNumbersError: If something was; the generators are put back.
+        DrawsRandomNumbersError: If something was; the generators are put back, also where the
+            block fails.
     """
     before = _States.now()
-    yield
+    try:
+        yield
+    except BaseException:
+        if not before.same(_States.now()):
+            before.put_back()
+        raise
     if not before.same(_States.now()):
         before.put_back()
         raise DrawsRandomNumbersError(

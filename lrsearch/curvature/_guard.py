@@ -14,11 +14,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
+
+# Of recurrent layers: their dropout, and their own lists of weights, which keep what stood in for a
+# weight in a functional call.
+RNN = ("dropout", "_flat_weights", "_flat_weight_refs")
 
 
 @contextmanager
@@ -31,22 +36,20 @@ def quiet(model: nn.Module, *, graph: bool = False) -> Iterator[None]:
     training = [(module, module.training) for module in model.modules()]
     buffers = [(m, name, b) for m in model.modules() for name, b in m._buffers.items()]
     saved = [(m, b, b.detach().clone(), b._version) for m, _, b in buffers if b is not None]
-    dropouts: list[tuple[nn.RNNBase, float]] = []
+    rnns: list[tuple[nn.RNNBase, dict[str, Any]]] = []
     tracking: list[tuple[_NormBase, bool]] = []
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad() if graph else torch.no_grad())
         if graph:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        for kind in {p.device.type for p in model.parameters()}:
-            if torch.is_autocast_enabled(kind):
-                dtype = torch.get_autocast_dtype(kind)
-                stack.enter_context(torch.autocast(kind, dtype=dtype, cache_enabled=False))
+        stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
+        torch.set_autocast_cache_enabled(False)  # autocast inside the loss keeps to it as well
         if "torch._dynamo" in sys.modules:  # a changed mode would recompile a compiled model
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             for module, _ in training:
                 if graph and isinstance(module, nn.RNNBase):  # cuDNN has no backward in eval mode
-                    dropouts.append((module, module.dropout))
+                    rnns.append((module, {n: vars(module)[n] for n in RNN if n in vars(module)}))
                     module.dropout = 0.0
                 elif not isinstance(module, _NormBase):
                     module.training = False
@@ -55,8 +58,8 @@ def quiet(model: nn.Module, *, graph: bool = False) -> Iterator[None]:
                     module.track_running_stats = False
             yield
         finally:
-            for module, dropout in dropouts:
-                module.dropout = dropout
+            for rnn, attributes in rnns:
+                vars(rnn).update(attributes)
             for norm_module, tracks in tracking:
                 norm_module.track_running_stats = tracks
             for module, mode in training:

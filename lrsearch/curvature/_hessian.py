@@ -7,7 +7,6 @@ product waits for the host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lrsearch.curvature._differences import FiniteDifference
 from lrsearch.curvature._metric import inverse_root
-from lrsearch.curvature._objective import LossFn, Objective
+from lrsearch.curvature._objective import LossFn, Objective, told
 from lrsearch.curvature._products import FLAVOURS, Product
-from lrsearch.curvature._vector import flatten, unflatten
+from lrsearch.curvature._vector import flatten, unflatten, working_dtype
+from lrsearch.curvature._verify import disagreement
 from lrsearch.exceptions import MeasurementError, UnsupportedError
 
 AUTOMATIC = ("double-backward", "forward-over-reverse", "finite-difference")
@@ -67,6 +68,7 @@ class Hessian:
         self._optimizer, self._full_batch = optimizer, full_batch
         self._scale: Tensor | None = None
         self._product: Product | None = None
+        self._reasons: dict[str, str] = {}  # methods that do not work here
         self._stack: ExitStack | None = None
 
     @property
@@ -75,13 +77,14 @@ class Hessian:
         return self.objective.size
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        self._stack.enter_context(self.objective.measuring())
         if self._optimizer is not None:
             roots = inverse_root(
                 self._optimizer, self.objective.params, full_batch=self._full_batch
             )
             self._scale = None if roots is None else flatten(roots)
+        stack = ExitStack()
+        stack.enter_context(self.objective.measuring())
+        self._stack = stack
         return self
 
     def __exit__(
@@ -96,19 +99,24 @@ class Hessian:
         stack.__exit__(kind, error, trace)
 
     def gradient(self) -> tuple[float, Tensor]:
-        """Mean loss, and ``P^-1/2 g`` (n,); cost: one gradient, none if a product has built one."""
+        """Mean loss, and ``P^-1/2 g`` (n,); cost: one gradient, none if a product has built one.
+
+        Raises:
+            MeasurementError: If it cannot be taken, or is not finite.
+        """
         self._open()
         held = None
-        if self._product is None and self.method in ("auto", "double-backward"):
+        if self._product is None and self._candidates()[:1] == ["double-backward"]:
             self._product = FLAVOURS["double-backward"](self.objective)
         if self._product is not None:
             before = self._product.cost
             try:
                 held = self._product.base()
-            except (RuntimeError, NotImplementedError):  # no graph of the gradient can be built
-                if self.method != "auto":
-                    raise
-                self._product = None
+            except MeasurementError:
+                raise
+            except Exception as error:  # no graph of the gradient can be built
+                self.cost += 1.0
+                self._reject("double-backward", error)
             else:
                 self.cost += self._product.cost - before
         if held is None:
@@ -133,11 +141,11 @@ class Hessian:
     @property
     def dtype(self) -> torch.dtype:
         """Of the vectors."""
-        wide = any(p.dtype == torch.float64 for p in self.objective.params)
-        return torch.float64 if wide else torch.float32
+        return working_dtype(self.objective.params)
 
     def parameters(self, vector: Tensor) -> list[Tensor]:
         """A direction (n,) of the metric as changes of the parameters, ``P^-1/2 v``, in shapes."""
+        self._open()
         return unflatten(self._scaled(vector), self.objective.params)
 
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -152,33 +160,66 @@ class Hessian:
         self.products += 1
         return self._scaled(found)
 
+    def quotient_further(self, vector: Tensor) -> float | None:
+        """``v'Av / v'v`` by finite differences over three times the distance; cost: one product.
+
+        ``None`` for other methods, whose products have no distance.
+        """
+        product = self._product
+        if not isinstance(product, FiniteDifference):
+            return None
+        product.stretch = 3.0
+        try:
+            return float(vector @ (self @ vector) / (vector @ vector))
+        finally:
+            product.stretch = 1.0
+
     def _scaled(self, vector: Tensor) -> Tensor:
         return vector if self._scale is None else vector * self._scale
 
+    def _candidates(self) -> list[str]:
+        names = AUTOMATIC if self.method == "auto" else (self.method,)
+        return [name for name in names if name not in self._reasons]
+
     def _multiply(self, moved: Tensor) -> Tensor:
-        names: Sequence[str] = AUTOMATIC if self.method == "auto" else (self.method,)
-        reasons = []
-        for name in names:
+        for name in self._candidates():
             try:
-                if self._product is None:
-                    self._product = FLAVOURS[name](self.objective)
-                before = self._product.cost
-                found = self._product(moved)
+                found = self._attempt(name, moved)
             except MeasurementError:
                 raise
-            except (RuntimeError, NotImplementedError, TypeError) as error:
-                reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0]}")
-                self._product = None
+            except Exception as error:  # of anything that a backward pass may call
+                self._reject(name, error)
                 continue
-            self.cost += self._product.cost - before
             self.method = name
             return found
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in self._reasons.items())
         raise MeasurementError(
-            "no Hessian-vector product can be taken of this loss ("
-            + "; ".join(reasons)
-            + '): pass method="finite-difference", or a loss_fn made of operations that can be '
+            f"no Hessian-vector product can be taken of this loss ({reasons}): pass "
+            'method="finite-difference", or a loss_fn made of operations that can be '
             "differentiated twice"
         )
+
+    def _attempt(self, name: str, moved: Tensor) -> Tensor:
+        if self._product is None:
+            self._product = FLAVOURS[name](self.objective)
+        product, before = self._product, self._product.cost
+        try:
+            found = product(moved)
+            if self.method == "auto" and product.doubtful:
+                self._check(product, moved)
+        finally:
+            self.cost += product.cost - before
+        return found
+
+    def _check(self, product: Product, moved: Tensor) -> None:
+        reference = FLAVOURS[AUTOMATIC[-1]](self.objective)
+        wrong = disagreement(product, reference, moved, self.random()) if moved.any() else None
+        self.cost += reference.cost
+        if wrong is not None:
+            raise NotImplementedError(wrong)
+
+    def _reject(self, name: str, error: Exception) -> None:
+        self._reasons[name], self._product = told(error), None
 
     def _open(self) -> None:
         if self._stack is None:

@@ -4,7 +4,8 @@ After j products with ``A`` the start vector spans a Krylov space; the Ritz valu
 are its best guesses, and a residual ``|A y - theta y|`` bounds the distance to *an* eigenvalue.
 The distance of theta from it is smaller, ``residual^2 / gap`` with the gap to the other eigenvalues
 (Kato & Temple; Parlett 1998, ch. 11). A short Krylov space sees its neighbours too far off, so the
-gap is taken as the distance to the next Ritz value, but a quarter of theta at most.
+gap is taken as the distance to the next Ritz value, but a twentieth of theta at most: a relative
+error of 0.02 is believed at a relative residual of about 0.03.
 
 Small residuals do not prove that no larger eigenvalue exists: a start vector without a component
 along its eigenvector never sees it. So cold starts hold a random part.
@@ -22,8 +23,10 @@ import torch
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
+from lrsearch.exceptions import UnsupportedError
+
 Ends = Literal["top", "both"]
-FARTHEST = 0.25  # gap to other eigenvalues that an estimated error counts on, relative, at most
+FARTHEST = 0.05  # gap to other eigenvalues that an estimated error counts on, relative, at most
 CHUNK = 4  # vectors that the basis grows by at first; then it doubles
 
 
@@ -39,6 +42,8 @@ class Eigenvalues:
         lowest_error: Its estimated error.
         hvps: Products with the operator.
         cost: What they and the start cost, in gradients.
+        steady: False where products are finite differences and give another value over a longer
+            distance, as the kinks of a ReLU make them do: do not believe the values then.
         converged: Whether all that was asked for is within the tolerance.
         reason: Why it stopped.
         vectors: Unit Ritz vectors (k, n), on the device.
@@ -56,6 +61,7 @@ class Eigenvalues:
     vectors: Tensor = field(repr=False, compare=False)
     quotient: float = math.nan
     cost: float = 0.0
+    steady: bool = True
 
     @property
     def value(self) -> float:
@@ -78,7 +84,7 @@ def lanczos(
     max_products: int = 32,
     seed: int = 0,
 ) -> Eigenvalues:
-    """Largest eigenvalues (and the smallest) of a symmetric operator; never raises on failure.
+    """Largest eigenvalues (and the smallest) of a symmetric operator; no convergence, no error.
 
     Args:
         product: ``A v`` for a vector (n,), without side effects.
@@ -91,14 +97,23 @@ def lanczos(
 
     Returns:
         The Ritz values; memory: one vector per product.
+
+    Raises:
+        UnsupportedError: If a number makes no sense.
     """
+    if k < 1 or max_products < 1 or not tolerance >= 0 or ends not in ("top", "both"):
+        raise UnsupportedError(
+            "k and the products to take must be at least 1, the tolerance not negative and the "
+            f"ends 'top' or 'both', got k={k!r}, {max_products!r} products, "
+            f"tolerance={tolerance!r}, ends={ends!r}."
+        )
     n = start.numel()
     k, last = min(k, n), min(max_products, n)
     basis = start.new_empty((min(last, CHUNK), n))
     basis[0] = start / start.norm()
     diagonal: list[float] = []
     below: list[float] = []
-    ritz = _Ritz.none()
+    ritz, failed = _Ritz.none(), False
     reason = f"stopped after {last} products, the most it may take"
     for j in range(last):
         w = product(basis[j])
@@ -108,7 +123,7 @@ def lanczos(
             w = w - held.T @ (held @ w)
         alpha_, beta_ = torch.stack([alpha, w.norm()]).tolist()
         if not (math.isfinite(alpha_) and math.isfinite(beta_)):
-            reason = "a product is not finite"
+            reason, failed = "a product is not finite", True
             break
         diagonal.append(alpha_)
         scale = max(abs(a) for a in diagonal)
@@ -123,8 +138,8 @@ def lanczos(
         if j + 1 < last:
             below.append(0.0 if dependent else beta_)
             if j + 1 == len(basis):
-                basis = torch.cat([basis, torch.empty_like(basis)])
-            basis[j + 1] = _fresh(held, seed + j) if dependent else w / w.norm()
+                basis = torch.cat([basis, torch.empty_like(basis[: last - len(basis)])])
+            basis[j + 1] = _fresh(held, seed + j + 1) if dependent else w / w.norm()
     count = len(diagonal)
     if not count:  # nothing is known at all
         nothing = (math.nan,) * k
@@ -138,8 +153,8 @@ def lanczos(
         errors=tuple(ritz.error(i) for i in top),
         lowest=float(ritz.values[0]),
         lowest_error=ritz.error(0),
-        hvps=count,
-        converged=len(top) == k and ritz.converged(k, ends, tolerance),
+        hvps=count + failed,
+        converged=len(top) == k and (count == n or ritz.converged(k, ends, tolerance)),
         reason=reason,
         vectors=weights @ basis[:count],
         quotient=diagonal[0],

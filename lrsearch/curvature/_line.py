@@ -13,7 +13,7 @@ from torch import Tensor
 from lrsearch.curvature._generators import undrawn
 from lrsearch.curvature._guard import copy_, quiet, restored
 from lrsearch.curvature._objective import Objective
-from lrsearch.curvature._vector import flatten
+from lrsearch.curvature._vector import flatten, working_dtype
 from lrsearch.exceptions import MeasurementError
 
 
@@ -26,7 +26,7 @@ def fitting(params: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
             f"the direction has shapes {given}, the trainable parameters {shapes}: pass one tensor "
             "for each, in their order"
         )
-    u = flatten(list(direction)).to(params[0].device)
+    u = flatten(list(direction)).to(params[0].device, working_dtype(params))
     length = float(u.norm())
     if not (math.isfinite(length) and length > 0):
         raise MeasurementError(f"the direction has length {length}: pass one that is finite, not 0")

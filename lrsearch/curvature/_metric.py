@@ -55,8 +55,8 @@ def inverse_root(
     (Cohen et al. 2022, 2207.14484), so that ``lr * lambda_max(P^-1/2 H P^-1/2)`` compares with
     `threshold` at full batch; else it is that of `direction`, for its small-batch threshold.
 
-    Coordinates with no second moment at all (dead units: every gradient so far was zero, so
-    the optimizer does not move them) are taken out, their ``P^-1/2`` is 0; others are at least
+    Coordinates whose state is all zero (dead units: every gradient so far was zero, so the
+    optimizer does not move them) are taken out, their ``P^-1/2`` is 0; for others ``P`` is at least
     `FLOOR` of their tensor's root mean square.
     """
     found: dict[Tensor, Tensor | None] = {}
@@ -66,7 +66,7 @@ def inverse_root(
             scale = scale.to(torch.promote_types(scale.dtype, torch.float32))
             least = FLOOR * scale.square().mean().sqrt()
             root = (ratio / (scale.maximum(least) * correction)).sqrt()
-            found[p] = torch.where(scale > _unmoved(optimizer, p), root, torch.zeros_like(root))
+            found[p] = root.masked_fill(_dead(optimizer, p), 0.0)
         else:
             found[p] = (
                 None if ratio == correction else torch.full_like(p, ratio / correction).sqrt()
@@ -97,7 +97,8 @@ def threshold(optimizer: Optimizer, *, full_batch: bool = False) -> float | None
     if full_batch:
         share = None
         if rule.share is not None:
-            share = rule.share(group, optimizer.state.get(group["params"][0], {}))
+            states = (optimizer.state.get(p) for p in group["params"])  # frozen ones have none
+            share = rule.share(group, next(filter(None, states), {}))
         nesterov = rule.nesterov(group)
         constant = full_batch_threshold(
             momentum, nesterov=nesterov, averaged=rule.averaged, share=share
@@ -116,19 +117,16 @@ def _dense(p: Tensor) -> bool:
     return p.grad is not None and not p.grad.is_sparse
 
 
-def _unmoved(optimizer: Optimizer, p: Tensor) -> Tensor:
-    """``P`` that a coordinate of ``p`` has whose gradients were all zero."""
-    rule, state = rule_of(optimizer), optimizer.state[p]
-    group = next(g for g in optimizer.param_groups if any(q is p for q in g["params"]))
-    nothing = {
-        name: torch.zeros((), dtype=value.dtype, device=value.device)
+def _dead(optimizer: Optimizer, p: Tensor) -> Tensor:
+    """Where all state of a parameter is zero: nowhere, if it holds none of the same shape."""
+    values = [
+        value
+        for name, value in optimizer.state.get(p, {}).items()
         if isinstance(value, Tensor) and value.shape == p.shape and name != "step"
-        else value
-        for name, value in state.items()
-    }
-    scale = None if rule is None else rule.scale(group, nothing)
-    assert scale is not None
-    return scale
+    ]
+    if not values:
+        return torch.zeros_like(p, dtype=torch.bool)
+    return torch.stack([value == 0 for value in values]).all(0)
 
 
 def _scales(optimizer: Optimizer) -> Iterator[tuple[Tensor, float, Tensor | None, float]]:

@@ -77,13 +77,13 @@ class Objective:
             MeasurementError: If it fails or is no scalar.
         """
         try:
-            return scalar(self.loss_fn(self.model, batch))
+            return number(self.loss_fn(self.model, batch))
         except MeasurementError:
             raise
         except Exception as error:  # a user's loss_fn may raise anything
             raise MeasurementError(
-                f"loss_fn failed in a probe ({type(error).__name__}: {error}): pass a "
-                "loss_fn(model, batch) that works in evaluation mode, and a batch that it takes"
+                f"loss_fn failed in a probe ({told(error)}): pass a loss_fn(model, batch) that "
+                "works in evaluation mode, and a batch that it takes"
             ) from error
 
     def loss(self, batch: Any) -> Tensor:
@@ -104,13 +104,13 @@ class Objective:
         """Loss of one batch and its gradients, zero where a parameter is not used; cost one."""
         value = self.loss(batch)
         found = torch.autograd.grad(value, self.params, create_graph=graph, allow_unused=True)
-        return value.detach(), _filled(found, self.params)
+        return value if graph else value.detach(), _filled(found, self.params)
 
     def gradient(self) -> tuple[float, Tensor]:
         """Mean loss and gradient (n,) over all batches and ranks; cost: one gradient.
 
         Raises:
-            MeasurementError: If either is not finite.
+            MeasurementError: If there is none, or either is not finite.
         """
 
         def one(batch: Any) -> Tensor:
@@ -118,7 +118,15 @@ class Objective:
             vector = flatten(found)
             return torch.cat([value.reshape(1).to(vector), vector])
 
-        mean = self.mean(one)
+        try:
+            mean = self.mean(one)
+        except MeasurementError:
+            raise
+        except Exception as error:  # of anything that a backward pass may call
+            raise MeasurementError(
+                f"no gradient can be taken of this loss ({told(error)}): pass a loss_fn whose "
+                "gradient torch.autograd.grad gives"
+            ) from error
         loss, gradient = float(mean[0]), mean[1:]
         check_finite(loss, float(gradient.norm()))
         return loss, gradient
@@ -133,6 +141,26 @@ class Objective:
             return total / len(self.batches)
 
         return self.ranks.together(local)
+
+
+def number(loss: Any) -> Tensor:
+    """What a loss_fn returned, if it is one number with its graph.
+
+    Raises:
+        MeasurementError: If it is not.
+    """
+    if not isinstance(loss, Tensor):
+        raise MeasurementError(
+            f"loss_fn returned a {type(loss).__name__} and not a tensor: pass one that returns the "
+            "loss itself, not .item()"
+        )
+    return scalar(loss)
+
+
+def told(error: Exception) -> str:
+    """An error in one line."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def trainable(model: nn.Module, optimizer: Optimizer | None) -> list[Tensor]:
@@ -175,13 +203,13 @@ def check_finite(loss: float, gradient_norm: float = 0.0) -> None:
 def check_batch(batch: Any) -> None:
     """Raise a `MeasurementError` for a batch without examples, or of one example repeated."""
     leaves = [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
-    for leaf in leaves:
-        if leaf.numel() == 0:
-            raise MeasurementError(
-                f"the batch is empty (a tensor of shape {tuple(leaf.shape)}): pass one with "
-                "examples"
-            )
-    inputs = [t for t in leaves if t.is_floating_point() and t.dim() >= 2 and t.shape[0] >= 2]
+    if leaves and all(leaf.numel() == 0 for leaf in leaves):
+        raise MeasurementError(
+            f"the batch is empty (a tensor of shape {tuple(leaves[0].shape)}): pass one with "
+            "examples"
+        )
+    plain = [t for t in leaves if t.layout == torch.strided and not t.is_nested]
+    inputs = [t for t in plain if t.dim() >= 2 and t.shape[0] >= 2 and t.numel() > 0]
     if inputs and all(bool((t[1:] == t[:1]).all()) for t in inputs):
         raise MeasurementError(
             "the batch is constant (one example repeated), so its curvature says nothing about "

@@ -6,7 +6,8 @@ after a step (``t`` steps done, ``v`` the second moment):
 - SGD, with or without momentum: ``P = I``
 - Adam, AdamW, NAdam: ``P = sqrt(v / (1 - b2^t)) + eps`` (the largest ``v`` under amsgrad); RAdam
   divides it by its rectification ``r_t``, and has ``P = I`` in the first steps, as its steps do
-- RMSprop: ``P = sqrt(v) + eps`` (variance where centered); Adagrad: ``P = sqrt(sum) + eps``
+- RMSprop: ``P = sqrt(v) + eps`` (variance where centered); Adagrad: ``P = sqrt(sum) + eps``,
+  times ``1 + (t - 1) lr_decay``
 
 Kingma & Ba 2015 (1412.6980), Dozat 2016, Liu et al. 2020 (1908.03265); conventions are torch's.
 Others: `register_optimizer`.
@@ -113,9 +114,10 @@ def _rmsprop_scale(group: Options, state: State) -> Tensor | None:
 
 
 def _adagrad_scale(group: Options, state: State) -> Tensor | None:
-    if "sum" not in state:
+    if float(state.get("step", 0.0)) == 0.0:  # torch makes the state before the first step
         return None
-    scale: Tensor = state["sum"].sqrt() + group["eps"]
+    slower = 1.0 + (float(state["step"]) - 1.0) * group["lr_decay"]
+    scale: Tensor = (state["sum"].sqrt() + group["eps"]) * slower
     return scale
 
 

@@ -57,7 +57,7 @@ class Step:
         params, before = [p for p, _ in common], [b for _, b in common]
         d = [along[p] for p in params]
         gradient = [p.grad.detach() for p in params if p.grad is not None]
-        update = torch._foreach_sub(params, before)
+        squares, along_update = _update(params, before, gradient)
         return cls(
             params=params,
             before=before,
@@ -66,10 +66,10 @@ class Step:
             threshold=metric.threshold(optimizer),
             numbers={
                 "gradient_norm": norm(gradient),
-                "update_norm": norm(update),
+                "update_norm": squares.sqrt(),
                 "weight_norm": norm(before),
                 "slope": dot(gradient, d),
-                "predicted": -dot(gradient, update),
+                "predicted": -along_update,
             },
         )
 
@@ -165,6 +165,21 @@ def batch_sharpness(readings: Sequence[Reading], fields: dict[str, Any]) -> floa
     known = [(s, w) for s, w in pairs if s is not None and w is not None]
     weight = sum(w for _, w in known)
     return sum(s * w for s, w in known) / weight if weight > 0 else None
+
+
+def _update(
+    params: Sequence[Tensor], before: Sequence[Tensor], gradient: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """``u'u`` and ``g'u`` of the update, one tensor of it at a time."""
+    squares, along = [], []
+    for p, b, g in zip(params, before, gradient, strict=True):
+        u = p.detach() - b
+        squares.append(dot([u], [u]))
+        along.append(dot([g], [u]))
+    first = squares[0].device
+    return torch.stack([s.to(first) for s in squares]).sum(), torch.stack(
+        [a.to(first) for a in along]
+    ).sum()
 
 
 def _skipped(optimizer: Optimizer) -> bool:

@@ -23,20 +23,22 @@ from torch.func import functional_call, grad, jvp
 from torch.utils._pytree import tree_leaves
 
 from lrsearch.curvature import _cost as cost
-from lrsearch.curvature._guard import copy_, restored
-from lrsearch.curvature._objective import Objective, check_finite
+from lrsearch.curvature._differences import FiniteDifference
+from lrsearch.curvature._objective import Objective, check_finite, number
 from lrsearch.curvature._vector import flatten, unflatten
+from lrsearch.curvature._verify import doubtful
 from lrsearch.exceptions import MeasurementError
-
-# Step of the finite difference in units of 1 + |w|: the middle of the range in which the product's
-# error is smallest on smooth networks; far from the rounding of gradients, and local.
-SINGLE, DOUBLE = 3e-4, 3e-6
 
 
 class Product(Protocol):
-    """A way to take products; ``cost`` is what they have cost so far, in gradients."""
+    """A way to take products.
+
+    ``cost`` is what they have cost so far, in gradients; ``doubtful`` says that autograd may have
+    dropped a part of them without a word.
+    """
 
     cost: float
+    doubtful: bool
 
     def __init__(self, objective: Objective) -> None: ...
 
@@ -51,14 +53,18 @@ class DoubleBackward:
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.cost = objective, 0.0
+        self.doubtful, self._walked = False, False
         self._held: tuple[Tensor, list[Tensor]] | None = None
 
     def _graph(self, batch: Any) -> tuple[Tensor, list[Tensor]]:
-        if len(self.objective.batches) > 1:
-            return self.objective.gradients(batch, graph=True)
-        if self._held is None:
-            self._held = self.objective.gradients(batch, graph=True)
-        return self._held
+        if self._held is not None:
+            return self._held
+        value, found = self.objective.gradients(batch, graph=True)
+        if not self._walked:
+            self.doubtful, self._walked = doubtful([value, *found]), True
+        graphs = value.detach(), found
+        self._held = graphs if len(self.objective.batches) == 1 else None
+        return graphs
 
     def base(self) -> tuple[float, Tensor] | None:
         if len(self.objective.batches) > 1:
@@ -100,6 +106,8 @@ class DoubleBackward:
 class ForwardOverReverse:
     """Cost: four gradients per product where it runs eagerly; no graph is kept."""
 
+    doubtful = False  # what it cannot differentiate, it refuses
+
     def __init__(self, objective: Objective) -> None:
         self.objective, self.cost = objective, 0.0
         with warnings.catch_warnings(), suppress(ImportError):
@@ -123,7 +131,7 @@ class ForwardOverReverse:
             def loss(values: list[Tensor]) -> Tensor:
                 named = dict(zip(self._names, values, strict=True))
                 value: Tensor = functional_call(self._call, named, (batch,))
-                return value.reshape(())
+                return value
 
             values = [p.detach() for p in params]
             found = jvp(grad(loss), (values,), (unflatten(vector, params),))[1]
@@ -140,41 +148,13 @@ class _Call(nn.Module):
         self.model, self._loss_fn = objective.model, objective.loss_fn
 
     def forward(self, batch: Any) -> Tensor:
-        return self._loss_fn(self.model, batch)
-
-
-class FiniteDifference:
-    """Cost: two gradients per product; memory: one copy of the parameters."""
-
-    def __init__(self, objective: Objective) -> None:
-        self.objective, self.cost = objective, 0.0
-
-    def base(self) -> None:
-        return None
-
-    def __call__(self, vector: Tensor) -> Tensor:
-        params = [p.data for p in self.objective.params]
-        length = vector.norm()
-        reach = 1.0 + torch.stack(torch._foreach_norm(params)).to(length).norm()
-        unit = SINGLE if vector.dtype == torch.float32 else DOUBLE
-        step = unit * reach / length.clamp_min(torch.finfo(vector.dtype).tiny)
-        shift = unflatten(vector * step, params)
-        self.cost += cost.FINITE_DIFFERENCE
-
-        def one(batch: Any) -> Tensor:
-            return flatten(self.objective.gradients(batch)[1])
-
-        with restored(params) as at:
-            copy_(params, list(torch._foreach_add(at, shift)))
-            ahead = self.objective.mean(one)
-            copy_(params, list(torch._foreach_sub(at, shift)))
-            behind = self.objective.mean(one)
-        difference: Tensor = (ahead - behind) / (2 * step)
-        return difference
+        return number(self._loss_fn(self.model, batch)).reshape(())
 
 
 class GaussNewton:
     """Cost: two gradients for the graphs and about two per product; with several batches four."""
+
+    doubtful = False  # no other way is at hand to check it against
 
     def __init__(self, objective: Objective) -> None:
         self.objective, self.cost = objective, 0.0
@@ -221,11 +201,17 @@ class _Graphs:
             )
         found = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
         pairs = [(z, s) for z, s in zip(leaves, found, strict=True) if s is not None]
+        if not pairs:
+            raise MeasurementError(
+                "the Gauss-Newton product needs a loss that is computed from the model's outputs, "
+                "and this one is not: pass a loss_fn that compares what model(...) returns"
+            )
         outputs, slopes = [z for z, _ in pairs], [s for _, s in pairs]
         dummies = [torch.zeros_like(z, requires_grad=True) for z in outputs]
         back = torch.autograd.grad(
             outputs, objective.params, dummies, create_graph=True, materialize_grads=True
         )
+        doubtful([*slopes, *back])
         return cls(outputs, slopes, dummies, list(back))
 
     def product(self, vector: list[Tensor], params: list[Tensor]) -> Tensor:

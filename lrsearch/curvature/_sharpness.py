@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,10 @@ from torch.optim import Optimizer
 from lrsearch.curvature._hessian import Hessian
 from lrsearch.curvature._lanczos import Eigenvalues, Ends, lanczos
 from lrsearch.curvature._objective import LossFn, check_finite
-from lrsearch.exceptions import UnsupportedError
 
 RANDOM = 0.1  # of a cold start: the gradient may have no part along the sharpest direction
 STEPS = 24
+UNSTEADY = 0.1  # relative change with the distance of finite differences that is too much
 
 
 def sharpness(
@@ -58,11 +59,6 @@ def sharpness(
             convergence.
         UnsupportedError: If a number makes no sense.
     """
-    if k < 1 or max_hvps < 1 or not tolerance >= 0:
-        raise UnsupportedError(
-            "k and max_hvps must be at least 1 and the tolerance not negative, got "
-            f"k={k!r}, max_hvps={max_hvps!r}, tolerance={tolerance!r}."
-        )
     with Hessian(model, loss_fn, *batches, optimizer=optimizer, method=method) as hessian:
         found = eigenvalues(
             hessian, start=start, k=k, ends=ends, tolerance=tolerance, max_hvps=max_hvps, seed=seed
@@ -89,7 +85,7 @@ def eigenvalues(
         vector = hessian.random(seed)
         if float(length) > 0:
             vector = gradient / length + RANDOM * vector
-    return lanczos(
+    found = lanczos(
         hessian.__matmul__,
         vector,
         k=k,
@@ -98,6 +94,17 @@ def eigenvalues(
         max_products=max_hvps,
         seed=seed,
     )
+    if math.isnan(found.value):  # a warm start has not looked at the loss yet
+        hessian.gradient()
+        return found
+    other = hessian.quotient_further(found.vectors[0])
+    if other is None or abs(other - found.value) <= UNSTEADY * abs(found.value):
+        return found
+    reason = (
+        f"finite differences over three times the distance give {other:.4g}, not "
+        f"{found.value:.4g}: the loss has kinks, take another method"
+    )
+    return replace(found, converged=False, steady=False, reason=reason)
 
 
 def _warm(hessian: Hessian, start: Eigenvalues | Tensor | None) -> Tensor | None:

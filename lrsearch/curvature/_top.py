@@ -16,12 +16,12 @@ from lrsearch.curvature._hessian import Hessian
 from lrsearch.curvature._objective import LossFn
 from lrsearch.curvature._sharpness import eigenvalues
 
-COLD, WARM = 6, 3  # products at most
+COLD, WARM = 6, 2  # products at most: a third tells less than the next reading does
 REFRESH = (
     10  # readings after which the start is partly random: the old vector may have lost the top
 )
 PART = 0.3  # of it
-TOP_COST = GRAPH + 2 * DOUBLE_BACKWARD
+TOP_COST = GRAPH + WARM * DOUBLE_BACKWARD
 FIRST_TOP_COST = GRAPH + COLD * DOUBLE_BACKWARD
 
 
@@ -43,7 +43,7 @@ class TopReader:
     def read(
         self, model: nn.Module, loss_fn: LossFn, batch: Any, optimizer: Optimizer
     ) -> tuple[dict[str, Any], float]:
-        """Fields of a reading, and their cost: some ten gradients at first, then three to seven.
+        """Fields of a reading, and their cost: up to 16 gradients at first, then at most six.
 
         Raises:
             MeasurementError: If no Hessian-vector product can be taken.
@@ -55,9 +55,9 @@ class TopReader:
         self.method = hessian.method
         self.count += 1
         fields: dict[str, Any] = {"top_threshold": metric.threshold(optimizer, full_batch=True)}
-        if not math.isfinite(found.value):
+        if not (math.isfinite(found.value) and found.steady):
             self.vector = None
-            return fields, found.cost
+            return fields | {"note": found.reason}, found.cost
         self.vector = found.vectors[0].to("cpu", torch.bfloat16)
         fields["top_sharpness"] = found.value
         fields["top_residual"] = found.residual / abs(found.value) if found.value else None

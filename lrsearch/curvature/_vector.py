@@ -17,7 +17,8 @@ def working_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
     """One vector (n,) in `working_dtype`; always a copy."""
     dtype = working_dtype(tensors)
-    return torch.cat([t.detach().reshape(-1).to(dtype) for t in tensors])
+    dense = [t.detach().to_dense() if t.is_sparse else t.detach() for t in tensors]
+    return torch.cat([t.reshape(-1).to(dtype) for t in dense])
 
 
 def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

@@ -38,10 +38,10 @@ class Watch:
     parameters, gradients, buffers, optimizer state, random streams and modes are bit for bit what
     they would have been.
 
-    Cost: five forward passes (1.75 gradients) a probe, seven under a clipped gradient. The number
+    Cost: five forward passes (2 gradients) a probe, seven under a clipped gradient. The number
     of probes follows from ``share``, 2 % of the run by default, with a floor of twelve probes
-    (runs under 1,050 steps pay more than 2 % for them); some are held back until something happens.
-    Runs of 3,030 steps or more afford eigenvalue readings as well, warm-started, 3 to 7 gradients
+    (runs under 1,200 steps pay more than 2 % for them); some are held back until something happens.
+    Runs of 3,500 steps or more afford eigenvalue readings as well, warm-started, up to 6 gradients
     each, on some of the probes. Between probes there is one pass over the parameters every fourth
     step for the averaged weights, and no synchronisation with the device.
 

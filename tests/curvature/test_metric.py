@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from lrsearch.curvature import direction, threshold, usual_rate
+from lrsearch.curvature import direction, inverse_root, threshold, usual_rate
 
 EPS = 1e-3  # large enough to be seen
 STEPS = 7
@@ -33,6 +33,18 @@ def amsgrad(gradients: list[Tensor]) -> Tensor:
         [mean_of_squares(gradients[: i + 1], 0.9) for i in range(len(gradients))]
     ).amax(0)
     return (largest / (1 - 0.9 ** len(gradients))).sqrt() + EPS
+
+
+def radam(gradients: list[Tensor], beta: float = 0.9) -> Tensor:
+    """Liu et al. 2020, eq. 6 and 7; no adaptive rate while the variance is out of control."""
+    t, longest = len(gradients), 2 / (1 - beta) - 1
+    length = longest - 2 * t * beta**t / (1 - beta**t)
+    if length <= 5:
+        return torch.ones_like(gradients[0])
+    rectified = ((length - 4) * (length - 2) * longest) / ((longest - 4) * (longest - 2) * length)
+    # torch adds eps before it corrects the bias
+    root = mean_of_squares(gradients, beta).sqrt() + EPS
+    return root / math.sqrt(1 - beta**t) / math.sqrt(rectified)
 
 
 def rmsprop(gradients: list[Tensor]) -> Tensor:
@@ -63,7 +75,7 @@ CASES: dict[str, tuple[Callable[[Any], optim.Optimizer], Callable[[list[Tensor]]
     "amsgrad": (lambda p: optim.Adam(p, lr=0.1, amsgrad=True, **BETAS), amsgrad),
     "adamw": (lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.3, **BETAS), adam),
     "nadam": (lambda p: optim.NAdam(p, lr=0.1, **BETAS), adam),
-    "radam": (lambda p: optim.RAdam(p, lr=0.1, **BETAS), adam),
+    "radam": (lambda p: optim.RAdam(p, lr=0.1, **BETAS), radam),
     "rmsprop": (lambda p: optim.RMSprop(p, lr=0.1, alpha=0.8, eps=EPS), rmsprop),
     "rmsprop-centered": (
         lambda p: optim.RMSprop(p, lr=0.1, alpha=0.8, eps=EPS, centered=True),
@@ -72,6 +84,10 @@ CASES: dict[str, tuple[Callable[[Any], optim.Optimizer], Callable[[list[Tensor]]
     "adagrad": (
         lambda p: optim.Adagrad(p, lr=0.1, eps=EPS, initial_accumulator_value=0.25),
         adagrad,
+    ),
+    "adagrad-decay": (
+        lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.5, eps=EPS, initial_accumulator_value=0.25),
+        lambda gradients: adagrad(gradients) * (1 + 0.5 * (len(gradients) - 1)),
     ),
     "unknown": (lambda p: optim.Rprop(p, lr=0.1), identity),
 }
@@ -94,26 +110,129 @@ def test_direction_is_the_gradient_over_the_preconditioner(kind: str) -> None:
             assert torch.allclose(d, expected, rtol=1e-9, atol=0), kind
 
 
-@pytest.mark.parametrize("kind", ["adam", "amsgrad", "adamw", "nadam", "rmsprop", "adagrad"])
+PLAIN: dict[str, Callable[[Any], optim.Optimizer]] = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "adam": lambda p: optim.Adam(p, lr=0.1),
+    "amsgrad": lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
+    "adamw": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.0),
+    "nadam": lambda p: optim.NAdam(p, lr=0.1, momentum_decay=0.0),
+    "radam": lambda p: optim.RAdam(p, lr=0.1),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.1),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
+    "adagrad-decay": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.3),
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
 def test_the_step_itself_confirms_the_preconditioner(kind: str) -> None:
     """With a constant gradient and nothing else, the update is the rate times the direction."""
-    plain = {
-        "adam": lambda p: optim.Adam(p, lr=0.1),
-        "amsgrad": lambda p: optim.Adam(p, lr=0.1, amsgrad=True),
-        "adamw": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.0),
-        "nadam": lambda p: optim.NAdam(p, lr=0.1, momentum_decay=0.0),
-        "rmsprop": lambda p: optim.RMSprop(p, lr=0.1),
-        "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
-    }
     w = nn.Parameter(torch.zeros(4, dtype=torch.float64))
-    optimizer = plain[kind]([w])
-    for _ in range(20):
+    optimizer = PLAIN[kind]([w])
+    for step in range(1, 401):
         before = w.detach().clone()
         w.grad = torch.tensor([1e-4, -1.0, 3.0, 50.0], dtype=torch.float64)
         optimizer.step()
-    (d,) = direction(optimizer)
-    tolerance = 0.1 if kind == "nadam" else 1e-9  # nadam weighs its momentum in its own way
-    assert torch.allclose(before - w.detach(), 0.1 * d, rtol=tolerance, atol=0)
+        # nadam divides its early momentum by other numbers than an average of ones would need
+        if step in ((400,) if kind == "nadam" else (1, 2, 5, 6, 20, 400)):
+            (d,) = direction(optimizer)
+            assert torch.allclose(before - w.detach(), 0.1 * d, rtol=1e-9, atol=1e-15), step
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_before_the_first_step_the_metric_is_the_identity(kind: str) -> None:
+    """Adagrad has its state from the beginning: that must not count as a step."""
+    w = nn.Parameter(torch.ones(3).double())
+    optimizer = CASES[kind][0]([w])
+    w.grad = torch.tensor([1.0, 2.0, 3.0]).double()
+    assert direction(optimizer)[0].tolist() == [1.0, 2.0, 3.0]
+    assert inverse_root(optimizer, [w]) is None
+    assert bool(optimizer.state) == kind.startswith("adagrad")  # and none is made up
+
+
+@pytest.mark.parametrize("full_batch", [False, True])
+@pytest.mark.parametrize("kind", ["adam", "nadam", "radam", "rmsprop", "adagrad", "sgd"])
+def test_inverse_root_is_the_inverse_root(kind: str, full_batch: bool) -> None:
+    build, reference = CASES[kind]
+    torch.manual_seed(0)
+    params = [nn.Parameter(torch.randn(4, 3).double()), nn.Parameter(torch.randn(5).double())]
+    rates = [{"params": params[:1]}, {"params": params[1:], "lr": 0.03}]
+    optimizer = build(rates)
+    histories: list[list[Tensor]] = [[], []]
+    products = []
+    for t in range(1, STEPS + 1):
+        for p, history in zip(params, histories, strict=True):
+            p.grad = torch.randn_like(p)
+            history.append(p.grad.clone())
+        optimizer.step()
+        early = {"adam": 1 - 0.5**t, "radam": 1 - 0.5**t}.get(kind, 1.0)
+        if kind == "nadam":  # Dozat's product of momenta, up to the coming one
+            products.append(0.5 * (1 - 0.5 * 0.96 ** (t * 4e-3)))
+            early = 1 - math.prod(products) * 0.5 * (1 - 0.5 * 0.96 ** ((t + 1) * 4e-3))
+        roots = inverse_root(optimizer, params, full_batch=full_batch)
+        assert roots is not None
+        for root, history, ratio in zip(roots, histories, (1.0, 0.3), strict=True):
+            scale = reference(history) * (early if full_batch else 1.0) / ratio
+            assert torch.allclose(root, scale**-0.5, rtol=1e-6, atol=0)
+
+
+def test_the_metric_covers_the_parameters_that_are_asked_for_in_their_order() -> None:
+    a, b, c = (nn.Parameter(torch.ones(n).double()) for n in (2, 3, 4))
+    optimizer = optim.RMSprop([a, b], lr=0.1, alpha=0.0, eps=0.0)
+    a.grad, b.grad = torch.full((2,), 4.0).double(), torch.full((3,), 9.0).double()
+    optimizer.step()
+    roots = inverse_root(optimizer, [b, c, a])
+    assert roots is not None
+    assert [r.tolist() for r in roots] == [
+        pytest.approx([1 / 3] * 3),
+        [1.0] * 4,  # not the optimizer's
+        [0.5, 0.5],
+    ]
+    assert inverse_root(optimizer, [c]) is None
+
+
+def test_a_rate_of_zero_takes_a_group_out() -> None:
+    a, b = (nn.Parameter(torch.ones(2).double()) for _ in range(2))
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.0}], lr=0.1)
+    roots = inverse_root(optimizer, [a, b])
+    assert roots is not None
+    assert [r.tolist() for r in roots] == [[1.0, 1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    "kind", ["adam", "amsgrad", "nadam", "radam", "rmsprop", "rmsprop-centered"]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dead_coordinates_are_taken_out_and_nearly_dead_ones_are_bounded(
+    kind: str, dtype: torch.dtype
+) -> None:
+    """What rounding leaves of a gradient is no reason for a P of rounding size."""
+    w = nn.Parameter(torch.ones(4, dtype=dtype))
+    dead = nn.Parameter(torch.ones(3, dtype=dtype))
+    optimizer = CASES[kind][0]([w, dead])
+    for group in optimizer.param_groups:
+        group["eps"] = 1e-12
+    for sign in (1, -1) * 10:
+        w.grad = sign * torch.tensor([0.0, 1e-9, 1.0, 2.0], dtype=dtype)
+        dead.grad = torch.zeros(3, dtype=dtype)
+        optimizer.step()
+    roots = inverse_root(optimizer, [w, dead])
+    assert roots is not None
+    assert roots[0].dtype == dtype
+    assert roots[0][0] == 0.0
+    assert roots[1].tolist() == [0.0] * 3
+    inverse = roots[0] ** 2
+    scale = float((1 / inverse[2:]).square().sum().div(4).sqrt())  # over all four, two are zero
+    assert float(inverse[1]) == pytest.approx(1e4 / scale, rel=0.05)
+
+
+def test_a_coordinate_that_has_an_accumulator_is_not_dead() -> None:
+    w = nn.Parameter(torch.ones(2).double())
+    optimizer = optim.Adagrad([w], lr=0.1, initial_accumulator_value=0.25, eps=0.0)
+    w.grad = torch.tensor([0.0, 1.0]).double()
+    optimizer.step()
+    roots = inverse_root(optimizer, [w])
+    assert roots is not None
+    assert (roots[0] ** -2).tolist() == pytest.approx([0.5, math.sqrt(1.25)])
 
 
 @pytest.mark.parametrize("kind", [k for k in CASES if k != "unknown"])
@@ -132,7 +251,8 @@ def test_dead_and_reviving_units_stay_bounded(kind: str) -> None:
     optimizer.step()
     (d,) = direction(optimizer)
     assert d.isfinite().all()
-    if kind not in ("sgd", "momentum"):
+    rectified = kind == "radam"  # not yet, after so few steps: they go along the gradient itself
+    if kind not in ("sgd", "momentum") and not rectified:
         assert abs(d[2]) <= 1 / math.sqrt(1 - 0.9) + 1e-9  # beta 0.9 is the longest memory here
 
 
@@ -224,3 +344,14 @@ class OwnAdam(optim.AdamW):
 )
 def test_usual_rate(optimizer: Callable[[], optim.Optimizer], rate: float | None) -> None:
     assert usual_rate(optimizer()) == rate
+
+
+def test_a_variance_that_rounding_has_made_negative_is_none() -> None:
+    """Under a constant gradient the centred second moment is zero, give or take a rounding."""
+    p = nn.Parameter(torch.ones(2))
+    optimizer = optim.RMSprop([p], lr=0.1, centered=True, eps=EPS)
+    p.grad = torch.ones(2)
+    optimizer.step()
+    optimizer.state[p]["square_avg"] = torch.tensor([1.0, 1.0])
+    optimizer.state[p]["grad_avg"] = torch.tensor([1.0 + 1e-6, 0.0])
+    assert direction(optimizer)[0].tolist() == pytest.approx([1 / EPS, 1 / (1 + EPS)])

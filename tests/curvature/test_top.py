@@ -92,7 +92,7 @@ def test_an_old_vector_without_the_top_finds_it_at_the_refresh() -> None:
         fields, _ = reader.read(model, bowl_loss, batch, optimizer)
         found.append(fields["top_sharpness"])
     assert found[0] == pytest.approx(1.0)
-    assert found[REFRESH - 1] > 4.9
+    assert found[REFRESH - 1] > 4.5
     assert found[-1] == pytest.approx(5.0, rel=0.02)
 
 
@@ -154,10 +154,10 @@ def test_a_watch_reads_it_where_its_share_affords_it() -> None:
                 loss.backward()
                 optimizer.step()
                 watch.step(loss, batch)
-        assert watch.overhead <= 0.02 + 12 * 1.75 / budget
+        assert watch.overhead <= 0.02 + 12 * 2.0 / budget
         return [r for r in watch.readings if r.top_sharpness is not None]
 
-    found = readings(3_100)
+    found = readings(3_600)
     assert len(found) >= 5
     for reading in found:
         assert reading.top_sharpness is not None
@@ -169,7 +169,7 @@ def test_a_watch_reads_it_where_its_share_affords_it() -> None:
         0.1 * found[0].top_sharpness / threshold(scene("sgd")[1], full_batch=True), rel=1e-6
     )
     assert readings(1_000) == []
-    assert readings(3_100, eigenvalues=False) == []
+    assert readings(3_600, eigenvalues=False) == []
 
 
 def test_an_eigenvalue_that_cannot_be_read_leaves_the_rest_of_the_reading() -> None:

@@ -39,6 +39,19 @@ def nesterov(learning_rate: float, momentum: float) -> float:
     return max(seen[-50:])
 
 
+def quasi_hyperbolic(learning_rate: float, momentum: float, share: float) -> float:
+    """The same with a step along (1 - s) g + s m, m an average (Ma & Yarats 2019, eq. 3)."""
+    w, m, seen = 1.0, 0.0, []
+    for _ in range(STEPS):
+        g = CURVATURE * w
+        m = momentum * m + (1 - momentum) * g
+        w -= learning_rate * ((1 - share) * g + share * m)
+        seen.append(abs(w))
+        if abs(w) > 1e12:
+            return math.inf
+    return max(seen[-50:])
+
+
 def rare_kicks(learning_rate: float, momentum: float, *, averaged: bool) -> float:
     """Noise dominates: rare batches with all the curvature; each kick coasts out in between."""
     w, v, seen = 1.0, 0.0, []
@@ -68,6 +81,25 @@ def test_nesterov_at_its_threshold(momentum: float) -> None:
     assert nesterov(1.01 * rate, momentum) == math.inf
 
 
+@pytest.mark.parametrize("share", [0.0, 0.45, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_any_share_of_an_average_at_its_threshold(momentum: float, share: float) -> None:
+    rate = full_batch_threshold(momentum, averaged=True, share=share) / CURVATURE
+    assert quasi_hyperbolic(0.99 * rate, momentum, share) < 1e-3
+    assert quasi_hyperbolic(1.01 * rate, momentum, share) == math.inf
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", MOMENTA)
+def test_averages_at_their_threshold(momentum: float, nesterov: bool) -> None:
+    """Adam's form and Nesterov's along an average are shares of 1 and of b."""
+    share = momentum if nesterov else 1.0
+    constant = full_batch_threshold(momentum, nesterov=nesterov, averaged=True)
+    assert constant == pytest.approx(full_batch_threshold(momentum, share=share), rel=1e-12)
+    assert quasi_hyperbolic(0.99 * constant / CURVATURE, momentum, share) < 1e-3
+    assert quasi_hyperbolic(1.01 * constant / CURVATURE, momentum, share) == math.inf
+
+
 @pytest.mark.parametrize("averaged", [False, True])
 @pytest.mark.parametrize("momentum", MOMENTA)
 def test_small_batches_at_their_threshold(momentum: float, averaged: bool) -> None:
@@ -81,6 +113,11 @@ def test_the_numbers_themselves() -> None:
     assert full_batch_threshold(0.9) == pytest.approx(3.8)
     assert full_batch_threshold(nesterov=True) == 2.0
     assert full_batch_threshold(0.9, nesterov=True) == pytest.approx(1.35714, abs=1e-5)
+    assert full_batch_threshold(0.9, averaged=True) == pytest.approx(38.0)
+    assert full_batch_threshold(0.9, averaged=True, nesterov=True) == pytest.approx(
+        13.5714, abs=1e-4
+    )
+    assert full_batch_threshold(0.9, share=0.0) == 2.0
     assert small_batch_threshold() == 2.0
     assert small_batch_threshold(0.9) == pytest.approx(0.2)
     assert small_batch_threshold(0.9, averaged=True) == 2.0
@@ -92,3 +129,10 @@ def test_impossible_momentum_is_refused(momentum: float) -> None:
         with pytest.raises(UnsupportedError, match=r"momentum must lie in \[0, 1\)") as caught:
             constant(momentum)
         assert repr(momentum) in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, math.nan])
+def test_impossible_shares_are_refused(share: float) -> None:
+    with pytest.raises(UnsupportedError, match=r"share must lie in \[0, 1\]") as caught:
+        full_batch_threshold(0.9, share=share)
+    assert repr(share) in str(caught.value)

@@ -172,18 +172,17 @@ def test_a_step_too_long_leaves_the_positive_orthant() -> None:
     assert min(path[-1]) <= 0 < min(path[-2])
 
 
-@pytest.mark.parametrize("weights", starts())
-def test_converged_gradient_descent_is_stable(weights: list[float]) -> None:
-    rate = 2.5 / scalar_flow_sharpness(weights)
-    path, phis = descend(weights, rate, 2000)
-    if loss(path[-1]) < 1e-13:
-        assert rate * phis[-1] <= 2
-    assert falls(phis)
-
-
-def test_that_gradient_descent_mostly_did_converge() -> None:
-    ends = [descend(w, 1.9 / scalar_flow_sharpness(w), 2000)[0][-1] for w in starts()]
-    assert sum(loss(w) < 1e-13 for w in ends) > len(ends) / 2
+@pytest.mark.parametrize("factor", [1.9, 2.2])
+def test_converged_gradient_descent_is_stable(factor: float) -> None:
+    converged = 0
+    for weights in starts(12):
+        rate = factor / scalar_flow_sharpness(weights)
+        path, phis = descend(weights, rate, 500, every=3)
+        assert falls(phis)
+        if loss(path[-1]) < 1e-13:
+            converged += 1
+            assert rate * scalar_flow_sharpness(path[-1]) <= 2
+    assert converged >= 3
 
 
 @pytest.mark.parametrize("weights", [[1.0, -1.0], [0.0, 2.0], [math.inf, 1.0], [math.nan, 1.0]])
