@@ -30,7 +30,7 @@ def run(folder: Path, *command: str) -> str:
 
 def test_every_example_is_run_here_and_short() -> None:
     scripts = {path.name: path.read_text() for path in EXAMPLES.glob("*.py")}
-    assert set(scripts) == {"optuna_minimal.py", "own_task.py"}
+    assert set(scripts) == {"edge_of_stability.py", "optuna_minimal.py", "own_task.py"}
     assert all(text.count("\n") < 150 for text in scripts.values())
 
 
@@ -51,6 +51,18 @@ def test_optuna_minimal(tmp_path: Path) -> None:
     again = Schedule.load(tmp_path / "again.json")
     assert again.provenance["metric"] == study.best_value <= best.provenance["metric"]
     assert {p.name for p in tmp_path.iterdir()} == {"best.json", "again.json", "sweep.db"}
+
+
+def test_edge_of_stability(tmp_path: Path) -> None:
+    said = run(tmp_path, sys.executable, "-W", "error", str(EXAMPLES / "edge_of_stability.py"))
+    *lines, last = said.splitlines()
+    rho = [float(line.split("rho ")[1]) for line in lines]
+    assert rho[0] < 0.7
+    assert rho[: rho.index(max(rho))] == sorted(rho[: rho.index(max(rho))])  # it climbs
+    assert all(0.9 < r < 1.15 for r in rho[-15:])  # and stays
+    losses = [float(line.split("loss ")[1].split()[0]) for line in lines]
+    assert losses[-1] < losses[len(losses) // 2]  # while the loss goes on falling
+    assert int(last.split()[0]) <= 3 * len(rho)  # products
 
 
 @pytest.mark.distributed

@@ -232,6 +232,27 @@ def test_a_loss_that_turns_nan_prunes_the_trial_with_its_reason(bench: Bench) ->
     assert leaderboard(bench.study()).iloc[1]["steps"] == 12
 
 
+@pytest.mark.parametrize("bad", ["constant", "unprobeable"])
+def test_a_batch_that_cannot_be_measured_costs_readings_not_trials(bench: Bench, bad: str) -> None:
+    def sometimes(seed: int, epoch: int) -> Any:
+        for index, batch in enumerate(tensor_stream(X, Y, batch_size=16)(seed, epoch)):
+            constant = bad == "constant" and index % 2
+            yield (batch[0][:1].expand(16, 4), batch[1][:1].expand(16, 1)) if constant else batch
+
+    def picky(model: nn.Module, batch: Any) -> torch.Tensor:
+        if bad == "unprobeable" and not torch.is_grad_enabled():
+            raise KeyError("a cache that only training fills")
+        return loss(model, batch)
+
+    bench.sweep(line(stream=sometimes, loss=picky), trials=2)
+    assert bench.states() == ["COMPLETE", "COMPLETE"]
+    told = "the batch is constant" if bad == "constant" else "a cache that only training fills"
+    for trial in bench.study().get_trials():
+        notes = [r.note or "" for r in readings_of(trial.user_attrs)]
+        assert any(told in note for note in notes)
+        assert any(told not in note for note in notes) == (bad == "constant")
+
+
 def test_an_exploding_run_is_stopped_and_the_rest_goes_on(bench: Bench) -> None:
     bench.sweep(line(), trials=3, rates=[("constant", 1e4)])
     assert bench.states() == ["PRUNED", "COMPLETE", "COMPLETE"]
