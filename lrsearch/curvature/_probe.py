@@ -24,7 +24,6 @@ from lrsearch.exceptions import MeasurementError
 from lrsearch.stability import Reading
 
 PROBE_COST = 5 * FORWARD  # three for the sharpness, one after the step, one averaged
-FARTHEST = 30.0  # steps of the largest learning rate that a reading along the gradient may span
 WINDOW = 5  # readings that a batch sharpness is averaged over
 
 
@@ -91,7 +90,6 @@ def evaluate(
     batch: Any,
     average: WeightAverage,
     ranks: Ranks,
-    highest: float,
 ) -> tuple[dict[str, Any], float]:
     """Fields of a reading that need losses on the batch of the step.
 
@@ -104,7 +102,6 @@ def evaluate(
         batch: The batch of the step.
         average: The averaged weights.
         ranks: Over which losses are averaged.
-        highest: Largest learning rate of the run so far.
 
     Returns:
         The fields, and what they cost in gradients: five forward passes, one less while there is
@@ -127,9 +124,7 @@ def evaluate(
             with average.swapped_in():
                 annealed = loss_at() if average.average is not None else None
             with exchanged(step.params, step.before):
-                secant = sharpness_along(
-                    loss_at, step.params, step.d, plain["slope"], farthest=FARTHEST * highest
-                )
+                secant = sharpness_along(loss_at, step.params, step.d, plain["slope"])
         return after, annealed, secant
 
     try:

@@ -22,6 +22,7 @@ from torch import Tensor
 # The step changes the loss by a tenth to first order: large enough that float32 resolves the second
 # difference (about 5e-3 of the loss on a quadratic), small enough to stay local.
 RELATIVE_STEP = 0.1
+NEARER = 0.1  # of a step that found less slope than the guess
 TRUSTED = 2.0  # a slope further than this factor from the guess asks for a second look
 
 
@@ -44,12 +45,7 @@ class Secant:
 
 @torch.no_grad()
 def sharpness_along(
-    loss_at: Callable[[], float],
-    params: list[Tensor],
-    d: list[Tensor],
-    slope: float,
-    *,
-    farthest: float = math.inf,
+    loss_at: Callable[[], float], params: list[Tensor], d: list[Tensor], slope: float
 ) -> Secant:
     """Sharpness along ``d`` at the current parameters, which are left moved: restore them outside.
 
@@ -58,7 +54,6 @@ def sharpness_along(
         params: Parameters, moved in place (unseen by autograd).
         d: Direction, same shapes.
         slope: First guess of ``g'd``, which sets the step.
-        farthest: Largest step: near a floor of the loss a tenth of it lies far outside the valley.
 
     Cost: three forward passes (about one gradient), five where the guess was wrong by more than a
     factor of two (a clipped gradient) or the step went too far (near a floor of the loss).
@@ -79,19 +74,30 @@ def sharpness_along(
         return (up - down) / (2 * a), (up + down - 2 * loss) / a**2
 
     reach = RELATIVE_STEP * max(abs(loss), 1e-12)
-    step = min(reach / slope, farthest)
+    step = reach / slope
     rise, bend = pair(step)
     if math.isfinite(rise):
-        # The gradient was clipped or scaled, or the step was not local: go by what the losses say.
-        # Where the slope is small, the second order sets the reach.
-        trusted = slope / TRUSTED <= rise <= slope * TRUSTED
-        local = step if trusted else min(reach / max(abs(rise), slope), farthest)
-        if abs(bend) * local**2 > 2 * reach:
-            local = math.sqrt(2 * reach / abs(bend))
-        if local != step:
-            rise, bend = pair(local)
+        near = _nearer(step, reach, slope, rise, bend)
+        if near != step:
+            again = pair(near)
+            # Too little of a rise from afar: either the guess was too large, or the valley is small
+            # and its walls are flat; then the nearer look finds more of it.
+            if not (abs(rise) < slope / TRUSTED and again[0] < TRUSTED * abs(rise)):
+                rise, bend = again
     if not math.isfinite(rise):
         return Secant(loss, note="loss not finite near the weights")
     if rise <= 0:
         return Secant(loss, note="the update's direction does not descend in probe mode")
     return Secant(loss, slope=rise, sharpness=bend / rise)
+
+
+def _nearer(step: float, reach: float, slope: float, rise: float, bend: float) -> float:
+    """Where to look again: at the same step, if the first look was local and its guess right."""
+    near = step
+    if abs(rise) > slope * TRUSTED:  # the gradient was clipped
+        near = reach / abs(rise)
+    elif rise < slope / TRUSTED:
+        near = step * NEARER
+    if abs(bend) * near**2 > 2 * reach:  # where the slope is small, the second order sets the reach
+        near = min(near, math.sqrt(2 * reach / abs(bend)))
+    return near

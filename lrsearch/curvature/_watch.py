@@ -171,11 +171,9 @@ class Watch:
             return {"note": "no loss_fn or batch: only gradient and update signals"}
         model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
         wants_top = self._cadence.wants_top(self.cost)
-        rates = [r.learning_rate for r in self.readings]
-        highest = max(self.peak or 0.0, seen.learning_rate, *rates)
         fields = self._tried(
             "losses",
-            lambda: evaluate(seen, model, loss_fn, batch, self.average, self._ranks, highest),
+            lambda: evaluate(seen, model, loss_fn, batch, self.average, self._ranks),
         )
         if wants_top and "batch_loss" in fields:
             fields |= self._tried(

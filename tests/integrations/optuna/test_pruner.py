@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from lrsearch.stability import Host
 BUDGET = 100
 SPACE = ScheduleSpace(budget=BUDGET, families=("constant",), warmup=0.0)
 EDGE = 0.3  # trains the curve below; its threshold is about 2 / 0.7
+SEEDED = threading.Lock()  # threads share the generator: one model at a time
 HUGE, TINY = 1e6, 1e-6  # rates, in units of the edge
 
 
@@ -61,7 +63,7 @@ class Run:
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(64, 2, generator=generator)
         batch = x, x[:, :1].sin() + x[:, 1:] ** 2
-        with torch.random.fork_rng():
+        with SEEDED, torch.random.fork_rng():
             torch.manual_seed(0)
             model = self.model()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
