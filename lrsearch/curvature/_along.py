@@ -58,7 +58,7 @@ def curvature_along(
         method: ``"forward"``: from three losses, ``L(w + u) + L(w - u) - 2 L(w)``, no derivative
             is taken and ``u`` must be small; else a Hessian-vector product (see `Hessian`).
 
-    Cost: about one gradient forward-only; three with one product.
+    Cost: 1.2 gradients forward-only; 3.5 with a product by double backward.
 
     Raises:
         MeasurementError: If the loss cannot be evaluated, or the direction does not fit or is zero.

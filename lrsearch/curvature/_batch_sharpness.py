@@ -78,7 +78,7 @@ def batch_sharpness(
         most: Batches to take at most.
         method: How products are taken (see `Hessian`).
 
-    Cost: about three gradients per batch with double backward or finite differences.
+    Cost: about three and a half gradients per batch with double backward or finite differences.
 
     Raises:
         MeasurementError: If there is no batch or no gradient, or the loss cannot be differentiated.

@@ -49,7 +49,6 @@ class Cadence:
     ) -> None:
         self.budget, self.share, self.probe, self.top = budget, share, probe, top
         self.reserve = 0
-        self.tops = 0
         self.every = 0  # an eigenvalue reading at every so many probes; 0 for never
         self.planned: list[int] = []
         self.next = 1
@@ -61,13 +60,13 @@ class Cadence:
         if top and pay >= FLOOR * probe + FEWEST * top + cold:
             n = min(int(pay / 2 / probe), int((pay - FEWEST * top - cold) / probe))
             n = min(max(n, FLOOR), CEILING)
-            self.tops = int((pay - n * probe - cold) / top)
+            tops = int((pay - n * probe - cold) / top)
         else:
-            n = min(max(int(pay / probe), FLOOR), CEILING)
+            n, tops = min(max(int(pay / probe), FLOOR), CEILING), 0
         self.reserve = max(0, min(n // RESERVE, n - FLOOR))
         regular = n - self.reserve
         self.planned = squared(budget, regular)
-        self.every = max(1, regular // self.tops) if self.tops else 0
+        self.every = max(1, regular // tops) if tops else 0
         self.next = self.planned[0]
 
     def wants_top(self, cost: float) -> bool:

@@ -38,7 +38,7 @@ def probe_methods(model: nn.Module, loss_fn: LossFn, *batches: Any) -> Capabilit
     A method works if its products are symmetric, ``u'Hv = v'Hu``, and if ``v'Hv`` along the
     gradient agrees with that of finite differences, which need first derivatives only.
 
-    Cost: about 18 gradients where all methods work.
+    Cost: about 20 gradients where all methods work.
 
     Raises:
         MeasurementError: If no method works, finite differences included.

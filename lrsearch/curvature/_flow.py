@@ -25,7 +25,7 @@ from lrsearch.curvature._cost import DOUBLE_BACKWARD
 from lrsearch.curvature._flow_cost import FlowEstimate, flow_cost
 from lrsearch.curvature._guard import copy_, restored
 from lrsearch.curvature._hessian import Hessian
-from lrsearch.curvature._objective import LossFn
+from lrsearch.curvature._objective import LossFn, joined
 from lrsearch.curvature._sharpness import eigenvalues
 from lrsearch.curvature._vector import flatten, unflatten
 from lrsearch.exceptions import UnsupportedError
@@ -181,12 +181,9 @@ class _Flow:
         self.gradients += 1
         self.move(w)
 
-        def one(batch: Any) -> Tensor:
-            value, found = self.hessian.objective.gradients(batch)
-            vector = flatten(found)
-            return torch.cat([value.reshape(1).to(vector), vector])
-
-        both = self.hessian.objective.mean(one).to("cpu", torch.float64).numpy()
+        objective = self.hessian.objective
+        mean = objective.mean(lambda batch: joined(*objective.gradients(batch)))
+        both = mean.to("cpu", torch.float64).numpy()
         self.loss, self.norm = float(both[0]), float(np.linalg.norm(both[1:]))
         return -both[1:]
 

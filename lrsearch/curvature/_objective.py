@@ -112,14 +112,8 @@ class Objective:
         Raises:
             MeasurementError: If there is none, or either is not finite.
         """
-
-        def one(batch: Any) -> Tensor:
-            value, found = self.gradients(batch)
-            vector = flatten(found)
-            return torch.cat([value.reshape(1).to(vector), vector])
-
         try:
-            mean = self.mean(one)
+            mean = self.mean(lambda batch: joined(*self.gradients(batch)))
         except MeasurementError:
             raise
         except Exception as error:  # of anything that a backward pass may call
@@ -141,6 +135,12 @@ class Objective:
             return total / len(self.batches)
 
         return self.ranks.together(local)
+
+
+def joined(value: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """A loss and its gradients as one vector (1 + n,), to be averaged in one go."""
+    vector = flatten(gradients)
+    return torch.cat([value.reshape(1).to(vector), vector])
 
 
 def number(loss: Any) -> Tensor:

@@ -54,7 +54,7 @@ def sharpness(
     Cost: cold about six products, warm two to four; with double backward a product is two and a
     half gradients after one for the graph. Counted in the result. A warm start may miss an
     eigenvalue that has overtaken the old one: some 8 % of readings at the default tolerance were
-    off by more than it, from cold 4 % (studies/curvature_cost). Read cold where much hangs on it.
+    off by more than it, from cold 5 % (studies/curvature_cost). Read cold where much hangs on it.
 
     Raises:
         MeasurementError: If the loss cannot be evaluated or differentiated; never for want of

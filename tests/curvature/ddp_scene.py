@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -160,7 +161,8 @@ def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
             "alone": train(rank, Host() if first else None, watched=False),
         }
     Path(result).write_text(json.dumps(outcome))
-    dist.destroy_process_group()
+    dist.barrier()  # nobody leaves while another still talks
+    os._exit(0)  # gloo's threads now and then abort a process that tears them down
 
 
 if __name__ == "__main__":
