@@ -3,15 +3,25 @@
 This room needs the standard library and numpy only; torch is imported inside `Schedule.torch`.
 """
 
-from lrsearch.schedules._export import EXPORT_FORMATS, export, to_csv, to_json
+from lrsearch.schedules._averaging import Averaging
+from lrsearch.schedules._export import (
+    EXPORT_FORMATS,
+    export,
+    to_csv,
+    to_json,
+    to_transformers,
+)
 from lrsearch.schedules._family import Family, Span
+from lrsearch.schedules._join import join
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._registry import families, get_family
 from lrsearch.schedules._schedule import Schedule
-from lrsearch.schedules._snippet import to_torch
+from lrsearch.schedules._snippet import to_numpy, to_optax, to_torch
+from lrsearch.schedules._transformers import scheduler_arguments, training_arguments
 
 __all__ = [
     "EXPORT_FORMATS",
+    "Averaging",
     "Family",
     "Parameter",
     "Schedule",
@@ -19,7 +29,13 @@ __all__ = [
     "export",
     "families",
     "get_family",
+    "join",
+    "scheduler_arguments",
     "to_csv",
     "to_json",
+    "to_numpy",
+    "to_optax",
     "to_torch",
+    "to_transformers",
+    "training_arguments",
 ]

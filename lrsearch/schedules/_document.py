@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lrsearch.exceptions import DocumentError
+from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._registry import get_family
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 SCHEMA = "lrsearch/schedule"
-VERSION = 1
+VERSION = 2  # 2: averaging, parameters with `since=2`
 FIELDS = (
     "family",
     "parameters",
@@ -29,6 +30,7 @@ FIELDS = (
     "warmup_steps",
     "end_value",
     "provenance",
+    "averaging",
 )
 
 
@@ -40,8 +42,17 @@ def encode(schedule: Schedule) -> dict[str, JSON]:
     """
     document: dict[str, JSON] = {"schema": SCHEMA, "version": VERSION}
     for name in FIELDS:
-        document[name] = plain(getattr(schedule, name), name)
+        document[name] = plain(_value(schedule, name), name)
     return document
+
+
+def _value(schedule: Schedule, name: str) -> object:
+    if name == "averaging":
+        return None if schedule.averaging is None else schedule.averaging.to_dict()
+    if name == "parameters":
+        declared = get_family(schedule.family).parameters
+        return {item.name: item.plain(schedule.parameters[item.name]) for item in declared}
+    return getattr(schedule, name)
 
 
 def decode(document: object) -> dict[str, Any]:
@@ -71,14 +82,17 @@ def decode(document: object) -> dict[str, Any]:
             f"schedule document: version {show(version)} is from the future: written by a newer "
             f"lrsearch (this one reads up to {VERSION}), upgrade lrsearch to read it"
         )
-    _exactly(document, ("schema", "version", *FIELDS), "key")
+    expected = FIELDS if version >= 2 else FIELDS[:-1]
+    _exactly(document, ("schema", "version", *expected), "key")
     family = get_family(document["family"])
     if isinstance(document["parameters"], Mapping):
         # Complete on paper too: a default that changes later must not change an old document.
-        names = tuple(declaration.name for declaration in family.parameters)
+        names = tuple(item.name for item in family.parameters if item.since <= version)
         _exactly(document["parameters"], names, f"parameter of family {family.name!r}")
-    fields = {name: document[name] for name in FIELDS}
+    fields = {name: document[name] for name in expected}
     fields["provenance"] = plain(fields["provenance"], "provenance")
+    averaging = fields.get("averaging")
+    fields["averaging"] = None if averaging is None else Averaging.from_dict(averaging)
     return fields
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._document import dumps
 from lrsearch.schedules._schedule import Schedule
-from lrsearch.schedules._snippet import to_torch
+from lrsearch.schedules._snippet import refuse_averaging, to_numpy, to_optax, to_torch
 
 
 def to_json(schedule: Schedule) -> str:
@@ -22,13 +23,40 @@ def to_json(schedule: Schedule) -> str:
 
 
 def to_csv(schedule: Schedule) -> str:
-    """Return one line `step,learning_rate` per update, after a header; floats read back exactly."""
-    rows = (f"{step},{value!r}" for step, value in enumerate(schedule.values().tolist()))
-    return "\n".join(("step,learning_rate", *rows)) + "\n"
+    """Return one line `step,learning_rate` per update, after a header; floats read back exactly.
+
+    A third column has the momentum where the schedule cycles it.
+
+    Raises:
+        UnsupportedError: If the schedule averages weights, which numbers cannot say.
+    """
+    refuse_averaging(schedule, "csv")
+    values = schedule.values().tolist()
+    if schedule.momentum(0) is None:
+        rows = [f"{step},{value!r}" for step, value in enumerate(values)]
+        return "\n".join(("step,learning_rate", *rows)) + "\n"
+    rows = [f"{step},{value!r},{schedule.momentum(step)!r}" for step, value in enumerate(values)]
+    return "\n".join(("step,learning_rate,momentum", *rows)) + "\n"
+
+
+def to_transformers(schedule: Schedule) -> str:
+    """Return the keyword arguments of Hugging Face `TrainingArguments` as JSON.
+
+    Raises:
+        UnsupportedError: If that shape does not exist there exactly.
+    """
+    return json.dumps(schedule.transformers(), indent=2, sort_keys=True) + "\n"
 
 
 EXPORT_FORMATS: Mapping[str, Callable[[Schedule], str]] = MappingProxyType(
-    {"csv": to_csv, "json": to_json, "torch": to_torch}
+    {
+        "csv": to_csv,
+        "json": to_json,
+        "numpy": to_numpy,
+        "optax": to_optax,
+        "torch": to_torch,
+        "transformers": to_transformers,
+    }
 )
 
 
@@ -37,6 +65,7 @@ def export(schedule: Schedule, format: str) -> str:
 
     Raises:
         InvalidScheduleError: If there is no such format; the message names those that there are.
+        UnsupportedError: If the format cannot say what the schedule does.
         DocumentError: If the provenance is not JSON.
     """
     if not isinstance(format, str) or format not in EXPORT_FORMATS:

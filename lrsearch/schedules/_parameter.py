@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show
@@ -13,34 +14,45 @@ from lrsearch.schedules._checks import finite_number, show
 class Parameter:
     """One shape parameter of a schedule family: a number, or one of a few names.
 
-    Two ranges are told apart: a schedule accepts every legal value (`minimum` to `maximum`), a
-    search space proposes those that are worth trying (`low` to `high`).
+    Two ranges are told apart: a schedule accepts every legal value (`minimum` to `maximum`, or
+    `choices`), a search space proposes those that are worth trying (`low` to `high`, or
+    `searched`).
 
     Attributes:
         name: The key in `Schedule.parameters`.
-        default: The value of a schedule that does not say; dimensionless.
+        default: The value of a schedule that does not say; `None` where it must say.
         low: Lower end of the searched range.
         high: Upper end of the searched range.
         log: Whether the searched range is to be walked in octaves rather than in equal steps.
         choices: The legal names; empty for a number.
+        searched: The values worth trying, where these are a few rather than a range.
         minimum: Least legal number.
         maximum: Largest legal number.
         exclusive_minimum: Whether `minimum` itself is illegal.
+        exclusive_maximum: Whether `maximum` itself is illegal.
+        whole: Whether only whole numbers are legal (stored as `float` all the same).
+        matters: Whether a search space varies it unasked; otherwise the default holds.
+        since: The first document version that names it; older ones mean its default.
         doc: What it does, in one sentence.
     """
 
     name: str
-    default: float | str
+    default: float | str | None
     low: float = math.nan
     high: float = math.nan
     log: bool = False
     choices: tuple[str, ...] = ()
+    searched: tuple[float | str, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
     exclusive_minimum: bool = False
+    exclusive_maximum: bool = False
+    whole: bool = False
+    matters: bool = True
+    since: int = 1
     doc: str = ""
 
-    def check(self, value: object) -> float | str:
+    def check(self, value: object) -> Any:
         """Return the value as a plain `float` (or as one of the names).
 
         Raises:
@@ -53,10 +65,17 @@ class Parameter:
             raise InvalidScheduleError(f"{self.name} must be one of {known}, got {show(value)}")
         number = finite_number(self.name, value)
         too_low = number <= self.minimum if self.exclusive_minimum else number < self.minimum
-        if too_low or number > self.maximum:
+        too_high = number >= self.maximum if self.exclusive_maximum else number > self.maximum
+        if too_low or too_high or (self.whole and not number.is_integer()):
             raise InvalidScheduleError(f"{self.name} must be {self._range()}, got {show(value)}")
         return number
 
+    def plain(self, value: Any) -> Any:
+        """Return a checked value in plain JSON types; `check` reads it back."""
+        return value
+
     def _range(self) -> str:
         lower = f"{'>' if self.exclusive_minimum else '>='} {self.minimum:g}"
-        return lower if math.isinf(self.maximum) else f"{lower} and <= {self.maximum:g}"
+        upper = f"{'<' if self.exclusive_maximum else '<='} {self.maximum:g}"
+        bounds = lower if math.isinf(self.maximum) else f"{lower} and {upper}"
+        return f"a whole number {bounds}" if self.whole else bounds

@@ -5,57 +5,64 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lrsearch.exceptions import DocumentError, InvalidScheduleError
 from lrsearch.schedules import _document
+from lrsearch.schedules._adapters import Adapters
+from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._checks import LARGEST_STEP, finite_number, show, whole_number
 from lrsearch.schedules._document import JSON
-from lrsearch.schedules._family import FloatArray, Span
+from lrsearch.schedules._family import FloatArray, Parameters, Span
 from lrsearch.schedules._mapping import FrozenMapping
 from lrsearch.schedules._registry import get_family
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-    from lrsearch.schedules._torch import ScheduleLR
-
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Adapters):
     """A learning-rate schedule over a budget of optimizer steps.
 
-    With `T` the budget and `W` the warm-up, the update number `step` (from 0) uses
+    With `T` the budget, `W` the warm-up and `n = T - W`, the update number `step` (from 0) uses
 
-        step < W:        peak * (step + 1) / (W + 1)
-        W <= step < T:   end + (peak - end) * shape(x),   x = (step - W) / (T - W)
+        step < W:        rate(W) * (step + 1) / (W + 1)
+        W <= step < T:   end + (peak - end) * shape(x),   x = (step - W) / n
         step >= T:       end + (peak - end) * shape(1)
 
-    The warm-up is never zero and reaches exactly the peak at step `W`. The shape ends at step `T`
-    (not `T - 1`), one step after the last update, as torch's own schedulers do:
-    `CosineAnnealingLR(T_max=T)`, `LinearLR(start_factor=1, end_factor=0, total_iters=T)`. So the
-    last update still moves. The families:
+    The warm-up is linear, never zero, and reaches exactly what the shape starts with (the peak in
+    most families) at step `W`. The shape ends at step `T` (not `T - 1`), one step after the last
+    update, as torch's own schedulers do: `CosineAnnealingLR(T_max=T)`,
+    `LinearLR(start_factor=1, end_factor=0, total_iters=T)`. So the last update still moves.
 
-        constant  1; never leaves the peak, `end_value` has no effect
-        linear    1 - x
-        cosine    (1 + cos(pi x)) / 2
-        wsd       1, then `1 - z` or `1 - sqrt(z)` over the last `N = round(cooldown * T)` steps,
-                  `z = (step - (T - N)) / N`; at least one step
-        uba       1 / (1 + (phi / 2) tan(pi x / 2)^2); `phi = 0` never leaves the peak
+        constant         1; never leaves the peak, `end_value` has no effect
+        linear           1 - x
+        cosine           (1 + cos(pi x)) / 2
+        wsd              1, then a cooldown over the last `N = round(cooldown * T)` steps
+        uba              1 / (1 + (phi / 2) tan(pi x / 2)^2), in `cycles` phases
+        polynomial       (1 - x)^power
+        exponential      (r^x - r) / (1 - r)
+        rex              (1 - x) / (1 - alpha x)
+        step             factor^k after k drops; the end is a floor
+        inverse_sqrt     1 / sqrt(1 + (step - W) / (timescale T)); the end is a floor
+        power            min(1, (step / (cap T))^-exponent), then a cooldown
+        one_cycle        up from `start` to 1 and down to 0, momentum the other way round
+        cosine_restarts  the cosine, `cycles` times
+        cyclic           triangles between `low` and 1, the last one down to 0
+        piecewise        straight lines between given levels
+        join             schedules one after the other; see `lrsearch.schedules.join`
 
-    Papers: wsd arXiv 2405.18392, uba arXiv 2505.24452.
+    The module of each family has formula, rounding and paper.
 
     Attributes:
-        family: One of `families()`.
+        family: One of `families()`, or "piecewise" or "join".
         peak: Largest learning rate; finite, above 0.
         budget: Optimizer steps; at least 1.
         parameters: Shape parameters of the family, completed with its defaults; read-only.
         warmup_steps: Optimizer steps of linear warm-up; 0 <= W < T.
-        end_value: Learning rate at step T; 0 <= end < peak.
+        end_value: Learning rate at step T, where the family reaches its end; 0 <= end < peak.
         provenance: Where it comes from (study, trial, edge, multiplier, ...), as JSON values;
             carried along, no part of equality.
+        averaging: The phase whose mean weights are the result; `None` for the last weights.
 
     Raises:
         InvalidScheduleError: If a value makes no sense; the message names it.
@@ -64,10 +71,11 @@ class Schedule:
     family: str
     peak: float
     budget: int
-    parameters: Mapping[str, float | str] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     warmup_steps: int = 0
     end_value: float = 0.0
     provenance: Mapping[str, JSON] = field(default_factory=dict, compare=False)
+    averaging: Averaging | None = None
 
     def __post_init__(self) -> None:
         family = get_family(self.family)
@@ -94,14 +102,13 @@ class Schedule:
                 raise InvalidScheduleError(
                     f"{name} must be a mapping of names to values, got {show(getattr(self, name))}"
                 )
-        parameters = family.complete(self.parameters)
-        room = family.room(budget, parameters)
-        if warmup_steps + room > budget:
+        if not isinstance(self.averaging, Averaging | None):
             raise InvalidScheduleError(
-                f"schedule family {self.family!r} with {dict(parameters)} needs {room} of "
-                f"{budget} steps after the warm-up, but warmup_steps = {warmup_steps} leaves "
-                f"{budget - warmup_steps}; shorten one of them"
+                f"averaging must be None or an lrsearch.schedules.Averaging, "
+                f"got {show(self.averaging)}"
             )
+        parameters = family.complete(self.parameters)
+        family.check_room(budget, warmup_steps, parameters)
         completed = {
             "family": family.name,
             "peak": peak,
@@ -121,11 +128,22 @@ class Schedule:
             InvalidScheduleError: If the step is negative or no whole number.
         """
         whole = min(whole_number("step", step, low=0), self.budget)
-        return float(self._at(np.array([float(whole)]))[0])
+        return float(self.at(np.array([float(whole)]))[0])
 
     def values(self) -> FloatArray:
         """Return the learning rates of all updates, shape `(budget,)`, bit for bit as called."""
-        return self._at(np.arange(self.budget, dtype=np.float64))
+        return self.at(np.arange(self.budget, dtype=np.float64))
+
+    def momentum(self, step: int) -> float | None:
+        """Return the momentum (Adam's first beta) of update `step`; `None` to leave it alone.
+
+        Raises:
+            InvalidScheduleError: If the step is negative or no whole number.
+        """
+        whole = min(whole_number("step", step, low=0), self.budget)
+        left = np.array([float(min(self.budget - whole, self.span.steps))])
+        values = get_family(self.family).momentum(left, self.span, self.parameters)
+        return None if values is None else float(values[0])
 
     def factor(self, step: int) -> float:
         """Return `value(step) / peak`, warm-up and end included; dimensionless."""
@@ -135,11 +153,10 @@ class Schedule:
     def mean_factor(self) -> float:
         """Mean of the shape over the steps after the warm-up, for an end of 0; dimensionless.
 
-        In closed form, as the integral over `x`: constant 1, linear and cosine 1/2, wsd
-        `1 - c/2` (linear) or `1 - 2c/3` (1-sqrt) with `c = N / (T - W)`, uba
-        `1 / (1 + sqrt(phi / 2))`. The mean over whole steps differs by at most `1 / (T - W)`.
+        In closed form, as the integral over `x`; for example constant 1, linear and cosine 1/2,
+        uba `1 / (1 + sqrt(phi / 2))`. The mean over whole steps differs by at most `1 / n` a cycle.
         """
-        return get_family(self.family).mean(self._span, self.parameters)
+        return get_family(self.family).mean(self.span, self.parameters)
 
     def rescale(self, budget: int) -> Schedule:
         """Return the same shape over another budget.
@@ -148,29 +165,52 @@ class Schedule:
         rounding leaves the shape too little room.
 
         Raises:
-            InvalidScheduleError: If the budget is no whole number >= 1.
+            InvalidScheduleError: If the budget is no whole number >= 1, or too short for the shape.
         """
         budget = whole_number("budget", budget, low=1, high=LARGEST_STEP)
+        family = get_family(self.family)
         warmup_steps = (2 * self.warmup_steps * budget + self.budget) // (2 * self.budget)
-        room = get_family(self.family).room(budget, self.parameters)
-        return replace(self, budget=budget, warmup_steps=min(warmup_steps, budget - room))
+        if not family.counts_steps:
+            room = family.room(budget, self.parameters)
+            warmup_steps = max(0, min(warmup_steps, budget - room))
+        warmup_steps = min(warmup_steps, budget - 1)
+        parameters = family.resize(budget - warmup_steps, self.parameters)
+        return replace(self, budget=budget, warmup_steps=warmup_steps, parameters=parameters)
+
+    @property
+    def stable_steps(self) -> int:
+        """Steps from 0 on that every longer run of this peak shares; a checkpoint there branches.
+
+        The cooldown of wsd starts there, and the whole budget of constant is such a phase. All
+        other families know their horizon from the first step after the warm-up: 0.
+        """
+        return get_family(self.family).stable(self.span, self.parameters)
+
+    def extend(self, budget: int) -> Schedule:
+        """Return the same run continued to a larger budget: its stable phase is kept as it is.
+
+        Both schedules are equal at all steps before `stable_steps`, so that a checkpoint of that
+        step goes on under the new one. The warm-up keeps its steps, the cooldown its share.
+
+        Raises:
+            InvalidScheduleError: If the family has no stable phase, or the budget is not larger.
+        """
+        budget = whole_number("budget", budget, low=1, high=LARGEST_STEP)
+        if not self.stable_steps:
+            raise InvalidScheduleError(
+                f"schedule family {self.family!r} has no stable phase to extend (constant and wsd "
+                "have); train anew with rescale, or join another schedule to this one"
+            )
+        if budget <= self.budget:
+            raise InvalidScheduleError(
+                f"budget must be above the {self.budget} steps of this run to extend it, "
+                f"got {budget}; a shorter run is trained anew with rescale"
+            )
+        return replace(self, budget=budget)
 
     def with_provenance(self, **items: JSON) -> Schedule:
         """Return the same schedule with these items of provenance added or replaced."""
         return replace(self, provenance={**self.provenance, **items})
-
-    def torch(self, optimizer: Optimizer, last_epoch: int = -1) -> ScheduleLR:
-        """Return a torch scheduler; call its `step()` after every `optimizer.step()`.
-
-        The peak refers to the first parameter group; the others keep their ratio to it (see
-        `ScheduleLR`).
-
-        Raises:
-            InvalidScheduleError: If a group has a learning rate that gives no ratio.
-        """
-        from lrsearch.schedules._torch import ScheduleLR
-
-        return ScheduleLR(optimizer, self, last_epoch)
 
     def to_dict(self) -> dict[str, JSON]:
         """Return the document: plain JSON values, complete, with schema and version.
@@ -216,15 +256,22 @@ class Schedule:
             raise DocumentError(f"{os.fspath(path)}: {error}") from error
 
     @property
-    def _span(self) -> Span:
+    def span(self) -> Span:
+        """The steps that the shape is stretched over."""
         return Span(self.budget, self.budget - self.warmup_steps)
 
-    def _at(self, steps: FloatArray) -> FloatArray:
-        """Return the learning rate at whole steps in [0, budget], `(k,) -> (k,)`."""
-        span = self._span
+    def at(self, steps: FloatArray) -> FloatArray:
+        """Return the learning rates at whole steps in [0, budget], `(k,) -> (k,)`; unchecked."""
+        family, span = get_family(self.family), self.span
         left = np.minimum(self.budget - steps, span.steps)
-        shape = get_family(self.family).shape(left, span, self.parameters)
+        shape = family.shape(left, span, self.parameters)
         # Not end + (peak - end) * shape, which may miss the peak by the last bit.
         decay = self.peak * shape + self.end_value * (1.0 - shape)
-        warmup = self.peak * ((steps + 1.0) / (self.warmup_steps + 1.0))
+        if not self.warmup_steps:
+            return decay
+        first = 1.0
+        if not family.starts_at_peak:
+            first = float(family.shape(np.array([float(span.steps)]), span, self.parameters)[0])
+        start = self.peak * first + self.end_value * (1.0 - first)
+        warmup = start * ((steps + 1.0) / (self.warmup_steps + 1.0))
         return np.where(steps < self.warmup_steps, warmup, decay)

@@ -1,15 +1,15 @@
-"""A schedule as a few lines of torch that run where lrsearch is not installed."""
+"""A schedule as a few lines of Python that run where lrsearch is not installed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrsearch.schedules._document import plain
-from lrsearch.schedules._family import Parameters
-from lrsearch.schedules._wsd import cooldown_steps
+from lrsearch.exceptions import UnsupportedError
+from lrsearch.schedules._document import encode, plain
+from lrsearch.schedules._registry import get_family
+from lrsearch.schedules._source import JAX, MATH, NUMPY, Dialect
 
 if TYPE_CHECKING:
     from lrsearch.schedules._schedule import Schedule
@@ -19,103 +19,225 @@ _COMMENT_CHARACTERS = 95
 
 # The first line must stay a docstring: a comment in the first two lines may declare an encoding,
 # and what provenance says comes from files (`coding: utf-7` would turn `+AAo-` into a line break).
-_TEMPLATE = '''\
-"""Learning-rate schedule exported by lrsearch; needs only torch."""
+_HEAD = '''\
+"""Learning-rate schedule exported by lrsearch; needs only {needs}."""
 
 {provenance}
-import math
+{imports}
 
-import torch
-
-PEAK = {peak!r}  # learning rate of parameter group 0
-END = {end_value!r}  # learning rate at step BUDGET
+PEAK = {peak!r}  # {peak_of}
+END = {end_value!r}  # learning rate at step BUDGET, where the shape reaches its end
 BUDGET = {budget!r}  # optimizer steps
 WARMUP = {warmup_steps!r}  # optimizer steps of linear warm-up
+START = {start!r}  # where the warm-up leads to
 
 
 def learning_rate(step):
-    """Return the learning rate of update `step` (0, 1, ...); from BUDGET on it holds."""
+    """{summary}"""
+{check}{rate}
+'''
+_CHECK = {
+    MATH: """\
     if step < 0:
-        raise ValueError(f"step must be >= 0, got {{step}}")
-    if step < WARMUP:
-        return PEAK * ((step + 1) / (WARMUP + 1))
-    left, steps = max(BUDGET - step, 0), BUDGET - WARMUP
-{shape}
-    return PEAK * shape + END * (1.0 - shape)
+        raise ValueError(f"step must be >= 0, got {step}")
+""",
+    NUMPY: """\
+    step = np.asarray(step)
+    if np.any(step < 0):
+        raise ValueError(f"step must be >= 0, got {step.min()}")
+""",
+    JAX: "",
+}
+_SUMMARY = {
+    MATH: "Return the learning rate of update `step` (0, 1, ...); from BUDGET on it holds.",
+    NUMPY: "Return the learning rates of updates `step`, a number or an array of numbers >= 0.",
+    JAX: "Return the learning rate of update `step`; an optax schedule, such as `optax.sgd` takes.",
+}
+_MOMENTUM = '''
 
+def momentum(step):
+    """Return the momentum (Adam: the first beta) of update `step`."""
+{momentum}
+'''
+_SCHEDULER = '''
 
 def scheduler(optimizer):
     """Return a torch scheduler; parameter groups keep their ratio to group 0."""
     group = optimizer.param_groups[0]
     reference = float(group.get("initial_lr", group["lr"]))
     if not (math.isfinite(reference) and reference > 0.0):
-        raise ValueError(f"parameter group 0 needs a learning rate above 0, got {{reference}}")
-    return torch.optim.lr_scheduler.LambdaLR(
+        raise ValueError(f"parameter group 0 needs a learning rate above 0, got {reference}")
+    return {scheduler}(
         optimizer, lambda step: learning_rate(step) / reference
     )
 '''
+_CYCLING = '''
+
+class Cycling(torch.optim.lr_scheduler.LambdaLR):
+    """Sets the momentum of every group as well."""
+
+    def get_lr(self):
+        value = momentum(self.last_epoch)
+        for group in self.optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (value, *group["betas"][1:])
+            else:
+                group["momentum"] = value
+        return super().get_lr()
+'''
+_AVERAGING = '''
+AVERAGE_FROM = {first!r}  # the first update whose weights count
+AVERAGE_EVERY = {every!r}  # optimizer steps
 
 
-def _constant(budget: int, parameters: Parameters) -> list[str]:
-    return ["shape = 1.0"]
+def averaged(model):
+    """Return the model whose weights will be the average; give it to `update_averaged`."""
+    decay = {decay!r}  # of an exponential mean; None for the plain one
+    if decay is None:
+        return torch.optim.swa_utils.AveragedModel(model)
+    average = torch.optim.swa_utils.get_ema_avg_fn(decay)
+    return torch.optim.swa_utils.AveragedModel(model, avg_fn=average)
 
 
-def _linear(budget: int, parameters: Parameters) -> list[str]:
-    return ["shape = left / steps"]
+def update_averaged(average, model, step):
+    """Call after update `step` (0, 1, ...). Batch normalisation: call `update_bn` at the end."""
+    after = step - AVERAGE_FROM
+    if after >= 0 and step < BUDGET and after % AVERAGE_EVERY == 0:
+        average.update_parameters(model)
+'''
 
 
-def _cosine(budget: int, parameters: Parameters) -> list[str]:
-    return ["sine = math.sin(math.pi / 2 * (left / steps))", "shape = sine * sine"]
+@dataclass(frozen=True)
+class _Names:
+    """How the numbers of a schedule are spelt: constants of the module, or the numbers."""
+
+    peak: str = "PEAK"
+    end: str = "END"
+    budget: str = "BUDGET"
+    warmup: str = "WARMUP"
+    start: str = "START"
 
 
-def _wsd(budget: int, parameters: Parameters) -> list[str]:
-    x = "x" if parameters["cooldown_shape"] == "linear" else "math.sqrt(x)"
-    return [
-        f"cooldown = {cooldown_steps(budget, parameters)!r}  # optimizer steps",
-        "x = max(cooldown - left, 0) / cooldown",
-        f"shape = 1.0 - {x}",
-    ]
+def _body(schedule: Schedule, dialect: Dialect, names: _Names, result: str) -> list[str]:
+    shape = get_family(schedule.family).source(dialect, schedule.span, schedule.parameters)
+    left = dialect.minimum(dialect.maximum(f"{names.budget} - step", "0"), "steps")
+    lines = [f"steps = {names.budget} - {names.warmup}", f"left = {left}", *shape]
+    if result == "momentum":
+        return [*lines, "return momentum"]
+    warmup = f"{names.start} * ((step + 1) / ({names.warmup} + 1))"
+    rate = f"{names.peak} * shape + {names.end} * (1.0 - shape)"
+    if dialect.arrays:
+        chosen = dialect.where(f"step < {names.warmup}", "warmup", "rate")
+        return [*lines, f"warmup = {warmup}", f"rate = {rate}", f"return {chosen}"]
+    return [f"if step < {names.warmup}:", f"    return {warmup}", *lines, f"return {rate}"]
 
 
-def _uba(budget: int, parameters: Parameters) -> list[str]:
-    if parameters["phi"] == 0.0:
-        return ["shape = 1.0"]
-    return [
-        f"phi = {parameters['phi']!r}",
-        "c = math.sin(math.pi / 2 * (left / steps)) ** 2",
-        "s = math.sin(math.pi / 2 * ((steps - left) / steps)) ** 2",
-        "shape = 2.0 * c / (2.0 * c + phi * s)",
-    ]
+def learning_rate_lines(schedule: Schedule, dialect: Dialect) -> list[str]:
+    """Return the body of a function of `step`, with the numbers written into it."""
+    names = _Names(
+        repr(schedule.peak),
+        repr(schedule.end_value),
+        repr(schedule.budget),
+        repr(schedule.warmup_steps),
+        repr(schedule(schedule.warmup_steps)),
+    )
+    return _body(schedule, dialect, names, "rate")
 
 
-SHAPE_SOURCES: Mapping[str, Callable[[int, Parameters], list[str]]] = MappingProxyType(
-    {"constant": _constant, "linear": _linear, "cosine": _cosine, "wsd": _wsd, "uba": _uba}
-)
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _module(schedule: Schedule, dialect: Dialect, needs: str, imports: str, peak_of: str) -> str:
+    text = _HEAD.format(
+        needs=needs,
+        provenance=_comments(schedule),
+        imports=imports,
+        peak=schedule.peak,
+        peak_of=peak_of,
+        end_value=schedule.end_value,
+        budget=schedule.budget,
+        warmup_steps=schedule.warmup_steps,
+        start=schedule(schedule.warmup_steps),
+        summary=_SUMMARY[dialect],
+        check=_CHECK[dialect],
+        rate=_indented(_body(schedule, dialect, _Names(), "rate")),
+    )
+    if schedule.momentum(0) is not None:
+        text += _MOMENTUM.format(momentum=_indented(_body(schedule, dialect, _Names(), "momentum")))
+    return text
 
 
 def to_torch(schedule: Schedule) -> str:
     """Return the source of a Python module that gives the same learning rates.
 
     It imports math and torch and defines `learning_rate(step)` and `scheduler(optimizer)`, a
-    `LambdaLR` whose parameter groups keep their ratio to group 0. Comments carry a summary of the
-    provenance, escaped: nothing that a document says becomes code.
+    `LambdaLR` whose parameter groups keep their ratio to group 0; `momentum(step)` where the
+    schedule cycles it (the scheduler then sets it); `averaged(model)` and `update_averaged` where
+    it averages weights. Comments carry a summary of the provenance, escaped: nothing that a
+    document says becomes code.
 
     Raises:
         DocumentError: If the provenance is not JSON.
     """
-    lines = SHAPE_SOURCES[schedule.family](schedule.budget, schedule.parameters)
-    return _TEMPLATE.format(
-        provenance=_comments(schedule),
-        peak=schedule.peak,
-        end_value=schedule.end_value,
-        budget=schedule.budget,
-        warmup_steps=schedule.warmup_steps,
-        shape="\n".join(f"    {line}" for line in lines),
-    )
+    peak_of = "learning rate of parameter group 0"
+    text = _module(schedule, MATH, "torch", "import math\n\nimport torch", peak_of)
+    plainly = "torch.optim.lr_scheduler.LambdaLR"
+    cycled = schedule.momentum(0) is not None
+    text += _CYCLING if cycled else ""
+    text += _SCHEDULER.replace("{scheduler}", "Cycling" if cycled else plainly)
+    if schedule.averaging is not None:
+        text += "\n" + _AVERAGING.format(
+            first=schedule.averaging.first_step(schedule.budget),
+            every=schedule.averaging.every,
+            decay=schedule.averaging.decay,
+        )
+    return text
+
+
+def to_numpy(schedule: Schedule) -> str:
+    """Return the source of a module with `learning_rate(step)` for numbers and numpy arrays.
+
+    Raises:
+        UnsupportedError: If the schedule averages weights, which numbers cannot say.
+        DocumentError: If the provenance is not JSON.
+    """
+    refuse_averaging(schedule, "numpy")
+    return _module(schedule, NUMPY, "numpy", "import numpy as np", "largest learning rate")
+
+
+def to_optax(schedule: Schedule) -> str:
+    """Return the source of a module whose `learning_rate(step)` is an optax schedule.
+
+    It needs jax only, and works under `jax.jit`. In float32, as jax computes unless told otherwise,
+    values are good to about 1e-6 of the peak.
+
+    Raises:
+        UnsupportedError: If the schedule averages weights, which no optax schedule does.
+        DocumentError: If the provenance is not JSON.
+    """
+    refuse_averaging(schedule, "optax")
+    return _module(schedule, JAX, "jax", "import jax.numpy as jnp", "largest learning rate")
+
+
+def refuse_averaging(schedule: Schedule, where: str) -> None:
+    """Do nothing for a schedule without averaging.
+
+    Raises:
+        UnsupportedError: If it has one, which would be lost.
+    """
+    if schedule.averaging is not None:
+        first = schedule.averaging.first_step(schedule.budget)
+        raise UnsupportedError(
+            f"{where} cannot average weights, as this schedule does from update {first} on: "
+            "use Schedule.torch(optimizer, model=model), or the formats torch and json; or "
+            "train without it: dataclasses.replace(schedule, averaging=None)"
+        )
 
 
 def _comments(schedule: Schedule) -> str:
-    lines = [_comment("Family", schedule.family), _comment("Parameters", schedule.parameters)]
+    parameters = encode(schedule)["parameters"]
+    lines = [_comment("Family", schedule.family), _comment("Parameters", parameters)]
     for name, value in sorted(schedule.provenance.items()):  # one text for equal schedules
         lines.append(_comment(f"Provenance {json.dumps(name)}", value))
     return "\n".join(lines)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.exceptions import DocumentError, InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
-
-if TYPE_CHECKING:
-    from lrsearch.schedules._schedule import Schedule
+from lrsearch.schedules._schedule import Schedule
 
 _STATE_KEYS = ("schedule", "group_ratios", "last_epoch", "_step_count")
+_AVERAGED = "averaged"
 
 
 class ScheduleLR(LRScheduler):
@@ -30,24 +31,50 @@ class ScheduleLR(LRScheduler):
     `step()` after every `optimizer.step()`; beyond the budget the last value holds. A learning
     rate that is a tensor is filled in place, as torch's own schedulers do.
 
-    The state holds plain numbers, strings and lists, and loads with `weights_only=True`. It names
-    its schedule, and only a scheduler of an equal schedule accepts it.
+    A schedule that cycles momentum sets it in every group: `momentum`, or the first of `betas`. One
+    that averages weights needs the model; `averaged` is then torch's `AveragedModel` of it, whose
+    batch normalisation statistics are those of the last weights (`torch.optim.swa_utils.update_bn`
+    recomputes them).
+
+    The state holds plain numbers, strings and lists (and the averaged weights, where there are),
+    and loads with `weights_only=True`. It names its schedule, and only a scheduler of an equal
+    schedule accepts it.
 
     Attributes:
         schedule: The schedule; no part of the state.
         group_ratios: `lr_g / lr_0`, one per parameter group; dimensionless.
+        averaged: The averaged model; `None` where the schedule does not average.
 
     Raises:
-        InvalidScheduleError: If a group has a learning rate that gives no ratio. The optimizer is
-            then left as it was.
+        InvalidScheduleError: If a group has a learning rate that gives no ratio or no momentum to
+            cycle, or the schedule averages and there is no model. The optimizer is then left as
+            it was.
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, schedule: Schedule, last_epoch: int = -1
+        self,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        last_epoch: int = -1,
+        *,
+        model: torch.nn.Module | None = None,
     ) -> None:
         self.schedule = schedule
         self.group_ratios = _group_ratios(optimizer)
+        if schedule.momentum(0) is not None:
+            _refuse_without_momentum(optimizer)
+        self._model = model
+        self.averaged = _averaged_model(schedule, model)
         super().__init__(optimizer, last_epoch)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Set the learning rates of the next update, and average the weights after the last."""
+        super().step(epoch)
+        averaging = self.schedule.averaging
+        if averaging is None or self.averaged is None or self._model is None:
+            return
+        if averaging.counts(self.last_epoch - 1, self.schedule.budget):
+            self.averaged.update_parameters(self._model)
 
     def get_lr(self) -> list[float | torch.Tensor]:
         """Return the learning rates of all groups at the current step.
@@ -62,17 +89,22 @@ class ScheduleLR(LRScheduler):
                 f"the optimizer has {groups} parameter groups, the scheduler was built for "
                 f"{len(self.group_ratios)}; build it again after add_param_group"
             )
+        momentum = self.schedule.momentum(self.last_epoch)
+        if momentum is not None:
+            for group in self.optimizer.param_groups:
+                _set_momentum(group, momentum)
         value = self.schedule(self.last_epoch)
         return [ratio * value for ratio in self.group_ratios]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the schedule's document without provenance, and plain numbers."""
-        return {
+        state = {
             "schedule": _identity(self.schedule),
             "group_ratios": list(self.group_ratios),
             "last_epoch": self.last_epoch,
             "_step_count": self._step_count,
         }
+        return state if self.averaged is None else {**state, _AVERAGED: self.averaged.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state, and set the optimizer's learning rates to those of its step.
@@ -84,13 +116,15 @@ class ScheduleLR(LRScheduler):
             InvalidScheduleError: If this is the state of another schedule or of another kind of
                 scheduler; the message names the field that differs. Nothing is changed then.
         """
-        if not isinstance(state_dict, Mapping) or set(state_dict) != set(_STATE_KEYS):
+        if not isinstance(state_dict, Mapping) or set(state_dict) - {_AVERAGED} != set(_STATE_KEYS):
             keys = sorted(map(str, state_dict)) if isinstance(state_dict, Mapping) else state_dict
             raise InvalidScheduleError(
                 f"not the state of a ScheduleLR: expected the keys {', '.join(_STATE_KEYS)}, "
                 f"got {show(keys)}"
             )
         _refuse_another(state_dict["schedule"], _identity(self.schedule))
+        if (self.averaged is not None) != (_AVERAGED in state_dict):
+            raise InvalidScheduleError("the averaged weights are missing in the state, or too many")
         ratios = state_dict["group_ratios"]
         groups = len(self.optimizer.param_groups)
         if not isinstance(ratios, list) or len(ratios) != groups:
@@ -101,6 +135,13 @@ class ScheduleLR(LRScheduler):
         group_ratios = [finite_number("group_ratios", ratio) for ratio in ratios]
         last_epoch = whole_number("last_epoch", state_dict["last_epoch"], low=0)
         step_count = whole_number("_step_count", state_dict["_step_count"], low=1)
+        if self.averaged is not None:
+            try:
+                self.averaged.load_state_dict(state_dict[_AVERAGED])
+            except RuntimeError as error:
+                raise InvalidScheduleError(
+                    f"the averaged weights in the state are those of another model: {error}"
+                ) from error
         self.group_ratios, self.last_epoch, self._step_count = group_ratios, last_epoch, step_count
         for group, value in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], torch.Tensor):
@@ -131,6 +172,43 @@ def _group_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
     return [rate / rates[0] for rate in rates]
 
 
+def _refuse_without_momentum(optimizer: torch.optim.Optimizer) -> None:
+    for index, group in enumerate(optimizer.param_groups):
+        if "betas" not in group and not group.get("momentum"):
+            raise InvalidScheduleError(
+                f"this schedule cycles momentum, and parameter group {index} of "
+                f"{type(optimizer).__name__} has none; build the optimizer with momentum, or the "
+                "schedule with the parameter momentum='kept'"
+            )
+
+
+def _set_momentum(group: dict[str, Any], momentum: float) -> None:
+    """Set it where the optimizer keeps it; a tensor is filled in place."""
+    if "betas" not in group:
+        group["momentum"] = momentum
+    elif isinstance(group["betas"][0], torch.Tensor):
+        group["betas"][0].fill_(momentum)
+    else:
+        group["betas"] = (momentum, *group["betas"][1:])
+
+
+def _averaged_model(schedule: Schedule, model: torch.nn.Module | None) -> AveragedModel | None:
+    averaging = schedule.averaging
+    if averaging is None:
+        return None
+    if model is None:
+        first = averaging.first_step(schedule.budget)
+        raise InvalidScheduleError(
+            f"this schedule averages weights from update {first} on, for which an optimizer is "
+            "not enough: pass model=, and take scheduler.averaged as the result; or train without "
+            "it: dataclasses.replace(schedule, averaging=None)"
+        )
+    if averaging.decay is None:
+        return AveragedModel(model)
+    mean = get_ema_avg_fn(averaging.decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, avg_fn=mean)
+
+
 def _identity(schedule: Schedule) -> dict[str, Any]:
     """Return the document without provenance: what makes two schedules equal."""
     document = replace(schedule, provenance={}).to_dict()
@@ -140,6 +218,8 @@ def _identity(schedule: Schedule) -> dict[str, Any]:
 def _refuse_another(state: object, own: dict[str, Any]) -> None:
     if not isinstance(state, Mapping):
         raise InvalidScheduleError(f"schedule in the state is no document: {show(state)}")
+    with suppress(DocumentError):  # an older document says the same in other words
+        state = _identity(Schedule.from_dict({**state, "provenance": {}}))
     for name in sorted(set(own) | set(state), key=str):
         if name not in own or name not in state or state[name] != own[name]:
             raise InvalidScheduleError(

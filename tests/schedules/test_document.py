@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lrsearch.exceptions import DocumentError
-from lrsearch.schedules import Schedule, families, to_json
+from lrsearch.schedules import Averaging, Schedule, families, join, to_json
 
+WSD = {"cooldown": 0.2, "cooldown_shape": "linear", "cooldown_ratio": 0.1}
 PROVENANCE = {"study": "résnet\n", "trial": 3, "edge": 0.1 + 0.2, "versions": {"torch": [2, 13]}}
 
 
@@ -27,27 +28,70 @@ def document(**changes: Any) -> dict[str, Any]:
 def test_document_in_full() -> None:
     assert document() == {
         "schema": "lrsearch/schedule",
-        "version": 1,
+        "version": 2,
         "family": "wsd",
-        "parameters": {"cooldown": 0.2, "cooldown_shape": "1-sqrt"},
+        "parameters": {"cooldown": 0.2, "cooldown_shape": "1-sqrt", "cooldown_ratio": 0.1},
         "peak": 0.1,
         "budget": 100,
         "warmup_steps": 10,
         "end_value": 0.0,
         "provenance": PROVENANCE,
+        "averaging": None,
     }
     assert type(document()["parameters"]) is dict
 
 
 @pytest.mark.parametrize("family", families())
 def test_file_round_trip_is_exact(family: str, tmp_path: Path) -> None:
-    schedule = Schedule(family, 0.1 + 0.2, 77, {}, 5, 1e-17, provenance=PROVENANCE)
+    averaging = Averaging(start=0.1 + 0.2, decay=0.99, every=3)
+    schedule = Schedule(family, 0.1 + 0.2, 77, {}, 5, 1e-17, PROVENANCE, averaging)
     path = tmp_path / "best.json"
     schedule.save(path)
     twin = Schedule.load(str(path))
     assert twin == schedule
     assert twin.provenance == PROVENANCE
     assert (twin.peak, twin.end_value) == (0.1 + 0.2, 1e-17)
+
+
+FIRST_VERSION = {
+    "schema": "lrsearch/schedule",
+    "version": 1,
+    "peak": 0.1,
+    "budget": 100,
+    "warmup_steps": 10,
+    "end_value": 0.0,
+    "provenance": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [("wsd", {"cooldown": 0.3, "cooldown_shape": "linear"}), ("uba", {"phi": 2.0}), ("cosine", {})],
+)
+def test_documents_of_the_first_version_are_read(family: str, parameters: dict[str, Any]) -> None:
+    schedule = Schedule.from_dict({**FIRST_VERSION, "family": family, "parameters": parameters})
+    assert schedule == Schedule(family, 0.1, 100, parameters, 10)
+    assert schedule.averaging is None
+    assert schedule.to_dict()["version"] == 2
+
+
+def test_made_of_data_goes_through_a_file(tmp_path: Path) -> None:
+    drawn = Schedule("piecewise", 0.1 + 0.2, 10, {"levels": (0.1, 1.0, 1 / 3)})
+    run = join(drawn, Schedule("cosine", 0.1, 20, warmup_steps=3), join(drawn, drawn))
+    for schedule in (drawn, run):
+        schedule.save(tmp_path / "made.json")
+        twin = Schedule.load(tmp_path / "made.json")
+        assert twin == schedule
+        assert twin.values().tolist() == schedule.values().tolist()
+
+
+def test_a_bad_part_is_refused_by_name() -> None:
+    good = join(Schedule("linear", 0.1, 9)).to_dict()
+    part = {**good["parameters"]["parts"][0], "budget": 0}  # type: ignore[index,call-overload,dict-item]
+    with pytest.raises(DocumentError, match="budget must be a whole number >= 1, got 0"):
+        Schedule.from_dict({**good, "parameters": {"parts": [part]}})
+    with pytest.raises(DocumentError, match=r"parts\[0\] must be a schedule, got 'linear'"):
+        Schedule.from_dict({**good, "parameters": {"parts": ["linear"]}})
 
 
 def test_file_is_sorted_indented_ascii_with_a_final_newline(tmp_path: Path) -> None:
@@ -72,13 +116,13 @@ def test_numbers_may_be_whole_in_hand_written_documents() -> None:
     [
         ({"schema": "lrsearch/reading"}, "not a schedule document: schema is 'lrsearch/reading'"),
         ({"schema": ...}, "not a schedule document: schema is None"),
-        ({"version": 2}, "version 2 is from the future: written by a newer lrsearch.*upgrade"),
-        ({"version": 2, "shiny": 1}, "from the future"),
+        ({"version": 3}, "version 3 is from the future: written by a newer lrsearch.*upgrade"),
+        ({"version": 3, "shiny": 1}, "from the future"),
         ({"version": 0}, "version must be a whole number >= 1, got 0"),
         ({"version": True}, "version must be a whole number >= 1, got True"),
         ({"version": "1"}, "version must be a whole number >= 1, got '1'"),
         ({"version": ...}, "version must be a whole number >= 1, got None"),
-        ({"family": "rex"}, "unknown schedule family 'rex'; known: constant"),
+        ({"family": "sgdr"}, "unknown schedule family 'sgdr'; known: constant"),
         ({"family": ["wsd"]}, r"unknown schedule family \['wsd'\]"),
         ({"shiny": 1}, "unknown key 'shiny' with value 1; remove it"),
         ({"peak": ...}, "key 'peak' is missing"),
@@ -99,14 +143,16 @@ def test_numbers_may_be_whole_in_hand_written_documents() -> None:
             {"parameters": {"cooldown": 0.2}},
             "parameter of family 'wsd' 'cooldown_shape' is missing",
         ),
+        ({"parameters": {**WSD, "phi": 1.0}}, "unknown parameter of .* 'phi' with value 1.0"),
+        ({"parameters": {**WSD, "cooldown": "x"}}, "cooldown must be a finite"),
+        ({"averaging": ...}, "key 'averaging' is missing"),
+        ({"averaging": 0.5}, "averaging must be null or an object with start, .*, got 0.5"),
+        ({"averaging": {"start": 0.5}}, "averaging must be null or an object with start, decay"),
         (
-            {"parameters": {"cooldown": 0.2, "cooldown_shape": "linear", "phi": 1.0}},
-            "unknown parameter of family 'wsd' 'phi' with value 1.0",
+            {"averaging": {"start": 1.5, "decay": None, "every": 1}},
+            "averaging: start must be a fraction of the budget >= 0 and < 1, got 1.5",
         ),
-        (
-            {"parameters": {"cooldown": "x", "cooldown_shape": "linear"}},
-            "cooldown must be a finite",
-        ),
+        ({"version": 1}, "unknown key 'averaging' with value None"),
         ({"parameters": [["cooldown", 0.2]]}, "parameters must be a mapping"),
         ({"provenance": ["study"]}, "provenance must be a mapping"),
         ({"provenance": {"edge": math.nan}}, "provenance.edge cannot be stored as JSON: nan"),

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from lrsearch.schedules import (
     Schedule,
     export,
     families,
+    join,
     to_csv,
     to_json,
+    to_numpy,
+    to_optax,
     to_torch,
+    to_transformers,
 )
 
 SCHEDULES = [
@@ -28,6 +33,29 @@ SCHEDULES = [
     Schedule("wsd", 0.3, 60, {"cooldown": 0.29, "cooldown_shape": "linear"}),
     Schedule("uba", 0.3, 60, {"phi": 0.0}, end_value=0.1),
     Schedule("uba", 1e-3, 1, {"phi": 7.5}),
+    Schedule("uba", 0.3, 60, {"phi": 3.0, "cycles": 4}, 3),
+    *(
+        Schedule("wsd", 0.3, 60, {"cooldown": 0.3, "cooldown_shape": shape}, 3, 0.01)
+        for shape in ("cosine", "square", "exponential")
+    ),
+    Schedule("step", 0.3, 60, {"drops": 3, "spacing": "halving"}, 4),
+    Schedule("step", 0.3, 60, {"drops": 1}),
+    Schedule("cosine_restarts", 0.3, 61, {"cycles": 3, "growth": 1.7}, 2, 0.05),
+    Schedule("cosine_restarts", 0.3, 60, {"cycles": 1}),
+    Schedule("cyclic", 0.3, 61, {"cycles": 3, "low": 0.2, "rise": 0.3, "decay": 0.5}, 2, 0.05),
+    Schedule("cyclic", 0.3, 61, {"cycles": 1}),
+    Schedule("one_cycle", 0.3, 60, {"anneal": "linear", "momentum": "kept", "rise": 0.0}, 2),
+    Schedule("one_cycle", 0.3, 60, {"anneal": "linear", "start": 0.2}, 4, 0.01),
+    Schedule("power", 0.3, 60, {"cap": 0.01, "exponent": 1.0}, 20),
+    Schedule("power", 0.3, 60, {"cap": 1.0}),
+    Schedule("piecewise", 0.3, 60, {"levels": (0.3, 1.0, 0.2, 0.0)}, 3, 0.01),
+    Schedule("piecewise", 0.3, 61, {"levels": (1.0, 0.0)}),
+    join(
+        Schedule("wsd", 0.3, 40, {}, 4),
+        Schedule("one_cycle", 0.1, 11, {"momentum": "kept"}, 2, 0.01),
+        join(Schedule("step", 0.2, 9), Schedule("piecewise", 0.05, 5, {"levels": (1.0, 0.2)})),
+    ),
+    join(Schedule("linear", 0.3, 5)),
 ]
 
 # Runs where lrsearch cannot be imported: every snippet's numbers, and the learning rates that its
@@ -42,15 +70,16 @@ for path in sys.argv[1:]:
     snippet = runpy.run_path(path)
     budget = snippet["BUDGET"]
     groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr} for lr in (0.2, 0.05)]
-    optimizer = torch.optim.SGD(groups)
+    optimizer = torch.optim.SGD(groups, momentum=0.5)
     scheduler = snippet["scheduler"](optimizer)
-    used = []
+    used, momenta = [], []
     for step in range(budget + 2):
         used.append([group["lr"] for group in optimizer.param_groups])
+        momenta.append([group["momentum"] for group in optimizer.param_groups])
         optimizer.step()
         scheduler.step()
     values = [snippet["learning_rate"](step) for step in range(budget + 2)]
-    results.append({"values": values, "used": used})
+    results.append({"values": values, "used": used, "momenta": momenta})
 print(json.dumps(results))
 """
 
@@ -73,6 +102,9 @@ def test_snippets_give_the_same_numbers_without_lrsearch(tmp_path: Path) -> None
         assert result["values"] == pytest.approx(expected, rel=1e-12, abs=1e-12 * schedule.peak)
         first, second = zip(*result["used"], strict=True)
         assert list(first) == pytest.approx(expected, rel=1e-12, abs=1e-12 * schedule.peak)
+        momenta = [schedule.momentum(step) or 0.5 for step in range(schedule.budget + 2)]
+        for group in zip(*result["momenta"], strict=True):
+            assert list(group) == pytest.approx(momenta, rel=1e-12)
         quarter = [value / 4 for value in expected]
         assert list(second) == pytest.approx(quarter, rel=1e-12, abs=1e-12 * schedule.peak)
 
@@ -99,7 +131,7 @@ def test_snippet_tells_where_it_comes_from() -> None:
     schedule = Schedule("uba", 0.1, 10, provenance={"study": "sweep-7", "trial": 12})
     lines = to_torch(schedule).splitlines()
     assert '# Family: "uba"' in lines
-    assert '# Parameters: {"phi": 1.0}' in lines
+    assert '# Parameters: {"cycles": 1.0, "phi": 1.0}' in lines
     assert '# Provenance "study": "sweep-7"' in lines
     assert '# Provenance "trial": 12' in lines
 
@@ -119,15 +151,18 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("place", ["key", "value", "nested"])
-def test_provenance_never_becomes_code(attack: str, place: str) -> None:
+@pytest.mark.parametrize("write", [to_torch, to_numpy, to_optax])
+def test_provenance_never_becomes_code(
+    write: Callable[[Schedule], str], attack: str, place: str
+) -> None:
     hostile: dict[str, Any] = {
         "key": {attack: 1},
         "value": {"study": attack},
         "nested": {"study": [{attack: [attack]}]},
     }[place]
     schedule = Schedule("linear", 0.1, 10)
-    clean = to_torch(schedule)
-    dirty = to_torch(schedule.with_provenance(**hostile))
+    clean = write(schedule)
+    dirty = write(schedule.with_provenance(**hostile))
     assert dirty != clean
     # As bytes: that is how Python looks for a declared encoding.
     assert ast.dump(ast.parse(dirty.encode())) == ast.dump(ast.parse(clean.encode()))
@@ -152,7 +187,7 @@ def test_json_is_the_document() -> None:
     assert json.loads(to_json(schedule)) == schedule.to_dict()
 
 
-@pytest.mark.parametrize("name", ["json", "torch"])
+@pytest.mark.parametrize("name", ["json", "torch", "numpy", "optax"])
 def test_provenance_that_is_not_json_is_refused(name: str) -> None:
     schedule = Schedule("linear", 0.1, 9).with_provenance(edge=float("nan"))
     with pytest.raises(DocumentError, match="cannot be stored as JSON: nan"):
@@ -160,13 +195,20 @@ def test_provenance_that_is_not_json_is_refused(name: str) -> None:
 
 
 def test_formats_by_name() -> None:
-    assert dict(EXPORT_FORMATS) == {"csv": to_csv, "json": to_json, "torch": to_torch}
+    assert dict(EXPORT_FORMATS) == {
+        "csv": to_csv,
+        "json": to_json,
+        "numpy": to_numpy,
+        "optax": to_optax,
+        "torch": to_torch,
+        "transformers": to_transformers,
+    }
     schedule = SCHEDULES[3]
     for name, write in EXPORT_FORMATS.items():
         assert export(schedule, name) == write(schedule)
 
 
-@pytest.mark.parametrize("name", ["optax", "", None, ["csv"]])
+@pytest.mark.parametrize("name", ["keras", "", None, ["csv"]])
 def test_unknown_format_names_the_known_ones(name: Any) -> None:
     with pytest.raises(InvalidScheduleError, match=r"unknown export format .*; known: csv, json"):
         export(SCHEDULES[0], name)

@@ -12,8 +12,14 @@ from lrsearch.schedules import Schedule, families, get_family
 
 
 def test_families_are_known_by_name() -> None:
-    assert families() == ("constant", "linear", "cosine", "wsd", "uba")
-    assert [get_family(name).name for name in families()] == list(families())
+    assert families() == (
+        *("constant", "linear", "cosine", "wsd", "uba"),
+        *("polynomial", "exponential", "rex", "step", "inverse_sqrt", "power"),
+        *("one_cycle", "cosine_restarts", "cyclic"),
+    )
+    for name in (*families(), "piecewise", "join"):
+        assert get_family(name).name == name
+        assert get_family(name).summary
 
 
 @pytest.mark.parametrize("name", ["cosin", "", None, ["linear"]])
@@ -27,9 +33,11 @@ def test_declared_parameters_are_consistent(name: str) -> None:
     for declared in get_family(name).parameters:
         assert declared.doc
         assert declared.check(declared.default) == declared.default
+        assert declared.default in declared.searched or not declared.searched
+        assert all(declared.check(value) == value for value in declared.searched)
         if declared.choices:
             assert declared.default in declared.choices
-        else:
+        elif not declared.searched:
             assert declared.minimum <= declared.low <= declared.default <= declared.high
             assert declared.check(declared.low) == declared.low
             assert declared.check(declared.high) == declared.high
@@ -37,19 +45,27 @@ def test_declared_parameters_are_consistent(name: str) -> None:
 
 
 def test_searched_ranges_and_defaults() -> None:
-    cooldown, shape = get_family("wsd").parameters
-    (phi,) = get_family("uba").parameters
+    cooldown, shape, ratio = get_family("wsd").parameters
+    phi, cycles = get_family("uba").parameters
     assert (cooldown.name, cooldown.default, cooldown.low, cooldown.high) == (
         "cooldown",
         0.2,
         0.1,
         0.5,
     )
-    assert (shape.name, shape.default, shape.choices) == (
+    assert (shape.name, shape.default, shape.searched) == (
         "cooldown_shape",
         "1-sqrt",
         ("linear", "1-sqrt"),
     )
+    assert shape.choices == ("linear", "1-sqrt", "cosine", "square", "exponential")
+    assert (ratio.name, ratio.default, ratio.matters, ratio.since) == (
+        "cooldown_ratio",
+        0.1,
+        False,
+        2,
+    )
+    assert (cycles.name, cycles.default, cycles.matters, cycles.since) == ("cycles", 1.0, False, 2)
     assert (phi.name, phi.default, phi.low, phi.high, phi.log) == ("phi", 1.0, 0.25, 10.0, True)
 
 
@@ -59,12 +75,26 @@ def test_searched_ranges_and_defaults() -> None:
         ("wsd", {"cooldown": 0.0}, "cooldown must be > 0 and <= 1, got 0.0"),
         ("wsd", {"cooldown": 1.5}, "cooldown must be > 0 and <= 1, got 1.5"),
         ("wsd", {"cooldown": "0.2"}, "cooldown must be a finite number, got '0.2'"),
-        ("wsd", {"cooldown_shape": "exp"}, "one of 'linear', '1-sqrt', got 'exp'"),
-        ("wsd", {"cooldown_shape": 1.0}, "one of 'linear', '1-sqrt', got 1.0"),
+        ("wsd", {"cooldown_shape": "exp"}, "one of 'linear', '1-sqrt', .* got 'exp'"),
+        ("wsd", {"cooldown_shape": 1.0}, "one of 'linear', '1-sqrt', .* got 1.0"),
+        ("uba", {"cycles": 1.5}, "cycles must be a whole number >= 1 and <= 1e.06, got 1.5"),
+        ("uba", {"cycles": 0}, "cycles must be a whole number >= 1 .* got 0"),
+        ("rex", {"alpha": 1.0}, "alpha must be >= 0 and < 1, got 1.0"),
+        ("step", {"factor": 1.0}, "factor must be > 0 and < 1, got 1.0"),
+        ("step", {"drops": 2.5}, "drops must be a whole number >= 1 and <= 50, got 2.5"),
+        ("piecewise", {}, "'piecewise' needs its parameter 'levels': two numbers or more"),
+        ("piecewise", {"levels": 1.0}, "levels must be a list of two numbers or more, got 1.0"),
+        ("piecewise", {"levels": [1.0]}, r"list of two numbers or more, got \[1.0\]"),
+        ("piecewise", {"levels": "11"}, "list of two numbers or more, got '11'"),
+        ("piecewise", {"levels": [0.1, math.nan]}, r"levels\[1\] must be a finite number, got nan"),
+        ("piecewise", {"levels": [1.0, -0.1]}, r"levels\[1\] must be >= 0 and <= 1, got -0.1"),
+        ("piecewise", {"levels": [0.1, 0.9]}, "the largest of levels must be 1, got 0.9; divide"),
+        ("join", {}, "'join' needs its parameter 'parts': a list of schedules; build it with"),
+        ("join", {"parts": []}, r"parts must be a list of schedules, got \[\]"),
         ("uba", {"phi": -1.0}, "phi must be >= 0, got -1.0"),
         ("uba", {"phi": math.nan}, "phi must be a finite number, got nan"),
         ("uba", {"phi": True}, "phi must be a finite number, got True"),
-        ("uba", {"cooldown": 0.2}, "'uba' has no parameter 'cooldown'; it has 'phi'"),
+        ("uba", {"cooldown": 0.2}, "'uba' has no parameter 'cooldown'; it has 'phi', 'cycles'"),
         ("linear", {"phi": 1.0}, "'linear' has no parameter 'phi'; it has none"),
     ],
 )
@@ -148,6 +178,30 @@ MEANS = [
     ("uba", {"phi": 0.5}, 2 / 3),
     ("uba", {"phi": 2.0}, 0.5),
     ("uba", {"phi": 5.0}, 0.387426),
+    ("uba", {"phi": 5.0, "cycles": 4}, 0.387426),
+    ("wsd", {"cooldown": 0.2, "cooldown_shape": "cosine"}, 0.875),
+    ("wsd", {"cooldown": 0.2, "cooldown_shape": "square"}, 1 - 1 / 3 / 4),
+    (
+        "wsd",
+        {"cooldown": 0.2, "cooldown_shape": "exponential"},
+        1 - (1 - 1 / math.log(10) + 1 / 9) / 4,
+    ),
+    ("polynomial", {"power": 3.0}, 0.25),
+    ("exponential", {"ratio": 0.1}, 1 / math.log(10) - 1 / 9),
+    ("exponential", {"ratio": 0.9999}, 0.5 - 1e-4 / 12),
+    ("rex", {"alpha": 0.5}, 2 - 2 * math.log(2)),
+    ("rex", {"alpha": 0.01}, 0.5 + 0.01 / 6 + 0.01**2 / 12 + 0.01**3 / 20),
+    ("step", {"drops": 3, "factor": 0.1, "spacing": "halving"}, 0.5 + 0.025 + 0.00125 + 0.000125),
+    ("inverse_sqrt", {"timescale": 0.8 / 3}, 2 / 3),
+    (
+        "power",
+        {"cap": 0.5, "cooldown": 0.1, "exponent": 0.0},
+        1 - (1 - 1 / math.log(10) + 1 / 9) / 8,
+    ),
+    ("one_cycle", {"rise": 0.25, "start": 0.04}, 0.25 * 0.52 + 0.75 * 0.5),
+    ("cosine_restarts", {"cycles": 3, "growth": 2}, 0.5),
+    ("cyclic", {"cycles": 1, "low": 0.2}, (0.6 + 0.5) / 2),
+    ("cyclic", {"cycles": 2, "low": 0.0, "decay": 0.5, "rise": 0.25}, 0.375),
 ]
 
 
@@ -156,8 +210,9 @@ def test_mean_factor(family: str, parameters: dict[str, float | str], mean: floa
     # One fifth of the budget warms up: the mean is over the other four, and knows no end.
     budget = 20_000
     schedule = Schedule(family, 3.0, budget, parameters, warmup_steps=budget // 5)
+    cycles = float(parameters.get("cycles", 1))
     summed = schedule.values()[budget // 5 :].mean() / schedule.peak
     assert schedule.mean_factor == pytest.approx(mean, abs=1e-6)
-    assert schedule.mean_factor == pytest.approx(summed, abs=1 / (0.8 * budget))
+    assert schedule.mean_factor == pytest.approx(summed, abs=cycles / (0.8 * budget))
     ended = Schedule(family, 3.0, budget, parameters, budget // 5, end_value=1.0)
     assert ended.mean_factor == schedule.mean_factor

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Schedule, families
+from lrsearch.schedules import Averaging, Schedule, families, get_family
 
 BASE = {"family": "cosine", "peak": 0.1, "budget": 100}
 
@@ -42,6 +42,7 @@ BASE = {"family": "cosine", "peak": 0.1, "budget": 100}
         ("end_value", math.nan, "end_value must be a finite number, got nan"),
         ("parameters", [1], "parameters must be a mapping of names to values"),
         ("provenance", None, "provenance must be a mapping of names to values, got None"),
+        ("averaging", 0.5, "averaging must be None or an lrsearch.schedules.Averaging, got 0.5"),
     ],
 )
 def test_nonsense_is_refused_by_name(field: str, value: object, said: str) -> None:
@@ -83,7 +84,11 @@ def test_parameters_are_completed_and_read_only() -> None:
     given = {"cooldown": 0.3}
     schedule = Schedule("wsd", 0.1, 100, given)
     given["cooldown"] = 0.9
-    assert schedule.parameters == {"cooldown": 0.3, "cooldown_shape": "1-sqrt"}
+    assert schedule.parameters == {
+        "cooldown": 0.3,
+        "cooldown_shape": "1-sqrt",
+        "cooldown_ratio": 0.1,
+    }
     with pytest.raises(TypeError):
         schedule.parameters["cooldown"] = 0.5  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -135,10 +140,11 @@ def test_provenance_is_added_without_touching_the_original() -> None:
 
 
 @pytest.mark.parametrize("family", families())
-def test_warmup_is_never_zero_and_reaches_the_peak(family: str) -> None:
+def test_warmup_is_never_zero_and_reaches_what_the_shape_starts_with(family: str) -> None:
     values = Schedule(family, 0.7, 20, warmup_steps=4, end_value=0.1).values()
-    assert values[:4] == pytest.approx([0.14, 0.28, 0.42, 0.56], rel=1e-15)
-    assert values[4] == 0.7
+    start = {"one_cycle": 0.1 + 0.04 * 0.6, "cyclic": 0.1 + 0.1 * 0.6}.get(family, 0.7)
+    assert values[:5] == pytest.approx(np.array([0.2, 0.4, 0.6, 0.8, 1.0]) * start, rel=1e-14)
+    assert values[4] == start or start < 0.7
 
 
 def test_peak_and_end_are_met_to_the_last_bit() -> None:
@@ -154,9 +160,17 @@ def test_warmup_starts_below_the_end_value_too() -> None:
 
 @pytest.mark.parametrize("family", families())
 def test_the_shortest_budget(family: str) -> None:
-    schedule = Schedule(family, 0.5, 1, end_value=0.1)
-    assert schedule.values().tolist() == [0.5]
-    assert schedule(1) == (0.5 if family == "constant" else 0.1)
+    room = {"step": 3, "cosine_restarts": 2, "cyclic": 4}.get(family, 1)
+    schedule = Schedule(family, 0.5, room, end_value=0.1)
+    assert schedule.values().max() == 0.5
+    assert schedule(room) == (0.1 if get_family(family).reaches_end else schedule(room - 1)) or (
+        family == "inverse_sqrt"
+    )
+    if room > 1:
+        with pytest.raises(InvalidScheduleError, match=rf"needs {room} of {room - 1} steps"):
+            Schedule(family, 0.5, room - 1)
+        with pytest.raises(InvalidScheduleError, match=rf"needs {room} of {room - 1} steps"):
+            schedule.rescale(room - 1)
 
 
 def test_factor_is_value_over_peak() -> None:
@@ -190,6 +204,37 @@ def test_rescale_rounds_half_up(budget: int, warmup_steps: int) -> None:
 def test_rescale_leaves_room_for_a_cooldown() -> None:
     schedule = Schedule("wsd", 0.1, 10, {"cooldown": 0.5}, warmup_steps=5)
     assert [schedule.rescale(budget).warmup_steps for budget in (1, 2, 3, 100)] == [0, 1, 1, 50]
+
+
+@pytest.mark.parametrize("shape", ["linear", "1-sqrt", "cosine", "square", "exponential"])
+def test_extending_keeps_the_stable_phase(shape: str) -> None:
+    parameters = {"cooldown": 0.2, "cooldown_shape": shape}
+    short = Schedule("wsd", 0.3, 100, parameters, 10, 0.01, {"study": "a"}, Averaging(0.9))
+    long = short.extend(250)
+    assert short.stable_steps == 80
+    assert long.stable_steps == 200
+    assert long.values()[:80].tolist() == short.values()[:80].tolist()
+    assert long.values()[80] == 0.3 == short.values()[80]
+    assert long.values()[81] > short.values()[81]
+    assert (long.warmup_steps, long.end_value, long.budget) == (10, 0.01, 250)
+    assert long.provenance == {"study": "a"}
+    assert long.averaging == Averaging(0.9)
+
+
+def test_extending_a_constant_rate() -> None:
+    short = Schedule("constant", 0.3, 100, warmup_steps=10)
+    assert short.stable_steps == 100
+    assert short.extend(150).values()[:100].tolist() == short.values().tolist()
+
+
+def test_what_knows_its_horizon_cannot_be_extended() -> None:
+    for name in set(families()) - {"constant", "wsd"}:
+        assert Schedule(name, 0.3, 100).stable_steps == 0
+        with pytest.raises(InvalidScheduleError, match=f"'{name}' has no stable phase to extend"):
+            Schedule(name, 0.3, 100).extend(200)
+    for budget in (100, 50):
+        with pytest.raises(InvalidScheduleError, match=f"above the 100 steps .* got {budget}"):
+            Schedule("wsd", 0.3, 100).extend(budget)
 
 
 @pytest.mark.parametrize("budget", [0, True, 10.0])

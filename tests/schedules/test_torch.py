@@ -221,13 +221,14 @@ def test_state_holds_plain_fields_only() -> None:
     assert scheduler.state_dict() == {
         "schedule": {
             "schema": "lrsearch/schedule",
-            "version": 1,
+            "version": 2,
             "family": "wsd",
-            "parameters": {"cooldown": 0.2, "cooldown_shape": "1-sqrt"},
+            "parameters": {"cooldown": 0.2, "cooldown_shape": "1-sqrt", "cooldown_ratio": 0.1},
             "peak": 0.3,
             "budget": 50,
             "warmup_steps": 0,
             "end_value": 0.0,
+            "averaging": None,
         },
         "group_ratios": [1.0, 0.5],
         "last_epoch": 0,
@@ -258,7 +259,7 @@ def test_state_of_another_schedule_is_refused(other: Schedule, said: str) -> Non
 
 def test_state_with_other_shape_parameters_is_refused() -> None:
     stranger = Schedule("uba", 0.3, T, {"phi": 2.0}).torch(sgd(0.1))
-    with pytest.raises(InvalidScheduleError, match=r"parameters is \{'phi': 2.0\} in the state"):
+    with pytest.raises(InvalidScheduleError, match=r"parameters is \{'phi': 2.0, 'cycles': 1.0\}"):
         Schedule("uba", 0.3, T).torch(sgd(0.1)).load_state_dict(stranger.state_dict())
 
 

@@ -1,0 +1,166 @@
+"""Averaging phases: what counts, what it costs to forget the model, and exact means."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+
+from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.schedules import Averaging, Schedule, join, to_torch
+
+T = 20
+
+
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+
+
+def weights(module: torch.nn.Module) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+
+
+def train(
+    schedule: Schedule, start: int = 0, states: Any = None, until: int = T
+) -> tuple[Any, list[torch.Tensor], torch.nn.Module, torch.optim.Optimizer]:
+    """Train on noise; returns scheduler, the weights after every update, model and optimizer."""
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9)
+    scheduler = schedule.torch(optimizer, model=net)
+    if states is not None:
+        for thing, state in zip((net, optimizer, scheduler), states, strict=True):
+            thing.load_state_dict(state)
+    seen = []
+    for step in range(start, until):
+        x = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+        scheduler.step()
+        seen.append(weights(net))
+    return scheduler, seen, net, optimizer
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"start": 1.0}, "start must be a fraction of the budget >= 0 and < 1, got 1.0"),
+        ({"start": -0.1}, "start must be a fraction of the budget >= 0 and < 1, got -0.1"),
+        ({"start": "half"}, "start must be a finite number, got 'half'"),
+        ({"decay": 1.0}, "decay must be > 0 and < 1, or None for the plain mean, got 1.0"),
+        ({"decay": 0.0}, "decay must be > 0 and < 1"),
+        ({"every": 0}, "every must be a whole number >= 1, got 0"),
+        ({"every": 2.0}, "every must be a whole number >= 1, got 2.0"),
+    ],
+)
+def test_nonsense_is_refused_by_name(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidScheduleError, match=said):
+        Averaging(**fields)
+
+
+def test_what_counts() -> None:
+    averaging = Averaging(start=0.5, every=3)
+    assert [step for step in range(30) if averaging.counts(step, T)] == [10, 13, 16, 19]
+    assert Averaging(start=0.99).first_step(T) == 19  # the last update counts at least
+    assert [Averaging(0.0).counts(step, T) for step in (0, 19, 20)] == [True, True, False]
+
+
+def test_the_plain_mean_is_the_mean() -> None:
+    schedule = Schedule("wsd", 0.1, T, averaging=Averaging(0.5, every=3))
+    scheduler, seen, _, _ = train(schedule)
+    expected = torch.stack([seen[step] for step in (10, 13, 16, 19)]).mean(dim=0)
+    torch.testing.assert_close(weights(scheduler.averaged.module), expected)
+
+
+def test_the_exponential_mean_is_exponential() -> None:
+    schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.8, decay=0.7))
+    scheduler, seen, _, _ = train(schedule)
+    expected = seen[16]
+    for step in (17, 18, 19):
+        expected = 0.7 * expected + 0.3 * seen[step]
+    torch.testing.assert_close(weights(scheduler.averaged.module), expected)
+
+
+def test_averaging_changes_nothing_in_the_run_and_ends_with_it() -> None:
+    plain = train(Schedule("linear", 0.1, T))[1]
+    scheduler, seen, _, _ = train(Schedule("linear", 0.1, T, averaging=Averaging(0.5)))
+    assert all(torch.equal(one, other) for one, other in zip(plain, seen, strict=True))
+    before = weights(scheduler.averaged.module)
+    scheduler.optimizer.step()
+    scheduler.step()
+    assert torch.equal(weights(scheduler.averaged.module), before)
+
+
+@pytest.mark.parametrize("decay", [None, 0.7])
+@pytest.mark.parametrize("stop", [3, 10, 11, 16])
+def test_a_resumed_run_has_the_same_mean(stop: int, decay: float | None) -> None:
+    schedule = Schedule("cosine", 0.1, T, averaging=Averaging(0.5, decay=decay, every=2))
+    whole = train(schedule)[0]
+    scheduler, _, net, optimizer = train(schedule, until=stop)
+    file = io.BytesIO()
+    torch.save([net.state_dict(), optimizer.state_dict(), scheduler.state_dict()], file)
+    file.seek(0)
+    resumed = train(schedule, stop, torch.load(file, weights_only=True))[0]
+    assert torch.equal(weights(resumed.averaged.module), weights(whole.averaged.module))
+
+
+def test_an_optimizer_alone_is_not_enough() -> None:
+    schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.75))
+    optimizer = torch.optim.SGD(model().parameters(), lr=1.0)
+    for adapter in (schedule.torch, schedule.lightning):
+        with pytest.raises(InvalidScheduleError, match=r"from update 15 on, .* pass model="):
+            adapter(optimizer)  # type: ignore[operator]
+    assert "initial_lr" not in optimizer.param_groups[0]
+    assert Schedule("linear", 0.1, T).torch(optimizer, model=model()).averaged is None
+
+
+def test_states_with_and_without_averages_are_told_apart() -> None:
+    averaging = Schedule("linear", 0.1, T, averaging=Averaging(0.75))
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    scheduler = averaging.torch(optimizer, model=net)
+    state = scheduler.state_dict()
+    with pytest.raises(InvalidScheduleError, match="averaging is None in the state"):
+        scheduler.load_state_dict(Schedule("linear", 0.1, T).torch(optimizer).state_dict())
+    with pytest.raises(InvalidScheduleError, match="averaged weights are missing"):
+        scheduler.load_state_dict({k: v for k, v in state.items() if k != "averaged"})
+    other = torch.nn.Linear(4, 4)
+    stranger = averaging.torch(torch.optim.SGD(other.parameters(), lr=1.0), model=other)
+    with pytest.raises(InvalidScheduleError, match="those of another model"):
+        scheduler.load_state_dict(stranger.state_dict())
+
+
+@pytest.mark.parametrize("decay", [None, 0.7])
+def test_the_torch_snippet_averages_alike(decay: float | None) -> None:
+    schedule = Schedule("rex", 0.1, T, averaging=Averaging(0.5, decay=decay, every=3))
+    expected = train(schedule)[0].averaged.module
+    names: dict[str, Any] = {}
+    exec(to_torch(schedule), names)
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9)
+    scheduler = names["scheduler"](optimizer)
+    average = names["averaged"](net)
+    for step in range(T):
+        x = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+        names["update_averaged"](average, net, step)
+        scheduler.step()
+    torch.testing.assert_close(weights(average.module), weights(expected))
+
+
+def test_averaging_belongs_to_the_whole_of_a_join() -> None:
+    part = Schedule("linear", 0.1, T, averaging=Averaging(0.75))
+    with pytest.raises(InvalidScheduleError, match=r"parts\[1\] averages weights"):
+        join(Schedule("linear", 0.1, T), part)
+
+
+def test_averaging_survives_rescaling_and_distinguishes_schedules() -> None:
+    schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.75))
+    assert schedule.rescale(400).averaging == Averaging(0.75)
+    assert schedule != Schedule("linear", 0.1, T)
+    assert Schedule.from_dict(schedule.to_dict()).averaging == Averaging(0.75)
