@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lrsearch import schedules as schedules
     from lrsearch import search as search
     from lrsearch import stability as stability
+    from lrsearch import theory as theory
     from lrsearch import training as training
     from lrsearch.exceptions import LrsearchError as LrsearchError
     from lrsearch.integrations import edge as edge
@@ -78,6 +79,7 @@ _SUBMODULES = frozenset(
         "sweeps",
         "tasks",
         "testing",
+        "theory",
         "training",
         "visualization",
     }

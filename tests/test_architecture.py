@@ -22,32 +22,38 @@ COMMON = {"_version", "exceptions"}
 # Room or module directly under lrsearch/ -> what it may import besides itself and COMMON.
 # "lrsearch" is the package's own __init__: no room imports the public face it stands behind.
 LOWER = {"schedules", "stability"}
-MIDDLE = LOWER | {"search", "curvature", "tuners", "training"}
+MIDDLE = LOWER | {"theory", "search", "curvature", "tuners", "training"}
 UPPER = MIDDLE | {"integrations", "tasks", "visualization"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "exceptions": set(),
     "schedules": set(),
     "stability": {"schedules"},
-    "search": LOWER,
+    "theory": {"schedules"},
+    "search": LOWER | {"theory"},
     "curvature": LOWER,
     "tuners": LOWER | {"curvature"},
     "training": LOWER | {"curvature", "tuners"},
     "tasks": LOWER | {"curvature", "tuners", "training"},
     "integrations": MIDDLE,
-    "visualization": LOWER | {"search"},
+    "visualization": LOWER | {"theory", "search"},
     "sweeps": UPPER,
     "_terminal": set(),
     "cli": UPPER | {"sweeps", "_terminal"},
     "__main__": {"cli"},
     "ray": {"integrations"},
     "testing": MIDDLE | {"integrations"},
-    "lrsearch": LOWER | {"search", "training", "integrations"},
+    "lrsearch": LOWER | {"theory", "search", "training", "integrations"},
 }
 
 # Pure room -> what it may import besides the standard library. In `schedules` an adapter may
 # import anything inside the method that needs it, or in a file named here.
-PURE = {"schedules": {"numpy"}, "stability": {"numpy"}, "search": {"numpy", "scipy"}}
+PURE = {
+    "schedules": {"numpy"},
+    "theory": {"numpy", "scipy"},
+    "stability": {"numpy"},
+    "search": {"numpy", "scipy"},
+}
 ADAPTERS = {"schedules/_torch.py"}
 MAY_DEFER = {"schedules"}
 
