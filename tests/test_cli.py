@@ -420,7 +420,7 @@ def test_schedule_files_that_cannot_be_read(shell) -> None:
     (shell.folder / "s.json").write_text(json.dumps(good))
     unknown = shell.run("export", "s.json", "--format", "yaml")
     assert unknown.code == 1
-    assert "known: csv, json, torch" in unknown.err
+    assert "known: csv, json, numpy" in unknown.err
     nowhere = shell.run("export", "s.json", "-o", ".output")
     assert nowhere.code == 1
     assert "error: cannot write .output" in nowhere.err

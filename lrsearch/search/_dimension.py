@@ -101,6 +101,8 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
     if isinstance(setting, float | str):
         _legal(declared, [setting])
         return None
+    if isinstance(setting, tuple) and len(setting) == 2 and declared.whole:
+        setting = _whole_numbers(declared, *setting)
     if isinstance(setting, tuple) and len(setting) == 2 and not declared.choices:
         low, high = (float(bound) for bound in _legal(declared, setting))
         if not (low < high and (low > 0 or not declared.log)):
@@ -108,7 +110,8 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
                 f"the range of {declared.name!r} must be (low, high) with low < high"
                 f"{' and low > 0' if declared.log else ''}, got {setting!r}."
             )
-        default = declared.default if low <= float(declared.default) <= high else None
+        known = isinstance(declared.default, float) and low <= declared.default <= high
+        default = declared.default if known else None
         return Dimension(name, low, high, declared.log, family=family, default=default)
     if setting is not None:
         if not isinstance(setting, Sequence) or len(setting) == 0:
@@ -118,12 +121,25 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
             )
         choices = _legal(declared, setting)
         return Dimension(name, choices=choices, family=family, default=choices[0])
+    if not declared.matters:
+        return None
     default = declared.default
-    if declared.choices:
-        return Dimension(name, choices=declared.choices, family=family, default=default)
+    if choices := declared.searched or declared.choices:
+        return Dimension(name, choices=choices, family=family, default=default)
     return Dimension(
         name, declared.low, declared.high, declared.log, family=family, default=default
     )
+
+
+def _whole_numbers(declared: Parameter, *bounds: Any) -> list[float | str]:
+    """The whole numbers from one bound to the other, as choices."""
+    low, high = (float(bound) for bound in _legal(declared, bounds))
+    if not low < high <= low + 20:
+        raise InvalidSpaceError(
+            f"the range of {declared.name!r} must be (low, high) with low < high <= low + 20, or "
+            f"a list of choices, got {bounds!r}."
+        )
+    return [low + step for step in range(int(high - low) + 1)]
 
 
 def _legal(declared: Parameter, values: Sequence[Any]) -> tuple[float | str, ...]:

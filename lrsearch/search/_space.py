@@ -21,6 +21,8 @@ from lrsearch.search._plan import Plan
 from lrsearch.stability import Edge
 
 SPACE_VERSION = 1
+# What a space searches unasked: the shapes that a budget asks for, without near-copies of them.
+DEFAULT_FAMILIES = ("constant", "linear", "cosine", "wsd", "uba")
 FAMILY = "schedule_family"
 MULTIPLIER = "edge_multiplier"
 WARMUP = "warmup_fraction"
@@ -37,7 +39,8 @@ class ScheduleSpace:
 
     Args:
         budget: Optimizer steps of every run.
-        families: Schedule families to choose from; all of them by default.
+        families: Schedule families to choose from, any of `lrsearch.schedules.families()`;
+            constant, linear, cosine, wsd and uba by default.
         multiplier: Bounds of the edge multiplier. Three octaves either way by default: more than
             twice what the edge was off by on its development tasks (1.2 octaves root mean square);
             the prior, not the bounds, keeps the search near 1.
@@ -62,7 +65,7 @@ class ScheduleSpace:
                 f"budget must be a whole number of optimizer steps >= 1, got {self.budget!r}."
             )
         names = (self.families,) if isinstance(self.families, str) else tuple(self.families)
-        object.__setattr__(self, "families", names or families())
+        object.__setattr__(self, "families", names or DEFAULT_FAMILIES)
         unknown = [name for name in self.families if name not in families()]
         if unknown:
             raise InvalidSpaceError(
@@ -88,6 +91,7 @@ class ScheduleSpace:
                 f"unknown shape parameters {sorted(stray)}; known: {', '.join(sorted(known))}."
             )
         self.dimensions()
+        self._check_room()
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """Everything that is searched, in the order in which it is suggested."""
@@ -122,7 +126,7 @@ class ScheduleSpace:
         edge = edge if isinstance(edge, Edge) else Edge.known(edge)
         shape = self._shape(values)
         multiplier = float(values[MULTIPLIER])
-        aligned = alignment(shape.mean_factor)
+        aligned = alignment(shape.family, shape.parameters)
         return Plan(
             family=shape.family,
             parameters=dict(shape.parameters),
@@ -156,7 +160,8 @@ class ScheduleSpace:
         multiplier = self.dimensions()[-1]
         requested = trial.user_attrs.get(RATE_KEY)
         if requested is not None:
-            aligned = alignment(self._shape(values).mean_factor)
+            shape = self._shape(values)
+            aligned = alignment(shape.family, shape.parameters)
             wanted = float(requested) / (aligned * edge.learning_rate)
             trial.set_user_attr(REQUEST_KEY, wanted)
         values[MULTIPLIER] = multiplier.suggest(trial)
@@ -171,6 +176,26 @@ class ScheduleSpace:
         number = getattr(trial, "number", None)
         study = getattr(getattr(trial, "study", None), "study_name", None)
         return plan.schedule(**({} if study is None else {"study": study, "trial": number}))
+
+    def _check_room(self) -> None:
+        """Refuse a budget that is too short for a shape in the space: now, not in some trial."""
+        dimensions = {dimension.name: dimension for dimension in self.dimensions()}
+        for name in self.families:
+            family = get_family(name)
+            largest: dict[str, Any] = {}
+            for declared in family.parameters:
+                setting = as_setting(self.parameters.get(declared.name))
+                fixed = setting if isinstance(setting, float | str) else declared.default
+                searched = dimensions.get(f"{name}_{declared.name}")
+                choices = searched.choices if searched else ()
+                numeric = [choice for choice in choices if isinstance(choice, float)]
+                high = max(numeric) if numeric else searched.high if searched else fixed
+                largest[declared.name] = fixed if declared.choices else high
+            if (room := family.room(self.budget, largest)) > self.budget:
+                raise InvalidSpaceError(
+                    f"schedule family {name!r} with {largest} needs {room} steps, more than the "
+                    f"budget of {self.budget}: leave the family out, or narrow its parameters."
+                )
 
     def _shape(self, values: Mapping[str, Any]) -> Schedule:
         name = str(values[FAMILY])

@@ -1,4 +1,4 @@
-"""The alignment in closed form, and the one number that it was made to reproduce."""
+"""The alignment: the bound's relative peaks, and the one number that its exponent reproduces."""
 
 from __future__ import annotations
 
@@ -6,32 +6,44 @@ import math
 
 import pytest
 
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Schedule, families, get_family
 from lrsearch.search import _alignment
-from lrsearch.search._alignment import alignment
+from lrsearch.search._alignment import EXPONENT, alignment
+from lrsearch.theory import optimal_peak
 
 
-@pytest.mark.parametrize("family", ["linear", "cosine"])
-def test_linear_and_cosine_are_the_unit(family: str) -> None:
-    assert alignment(Schedule(family, 1.0, 100).mean_factor) == 1.0
+def octaves(family: str, **parameters: float | str) -> float:
+    return math.log2(alignment(family, parameters))
 
 
-@pytest.mark.parametrize("mean", [0.1, 0.5, 0.75, 1.0])
-def test_closed_form(mean: float) -> None:
-    assert math.log2(alignment(mean)) == pytest.approx(-0.4 * math.log2(2 * mean))
+def test_linear_is_the_unit() -> None:
+    assert alignment("linear", {}) == 1.0
+    assert octaves("cosine") == pytest.approx(0.0, abs=0.02)
 
 
-def test_the_measured_octaves_of_wsd() -> None:
-    # Documented: a 20 % cooldown wants 0.34 octaves less than linear decay.
-    linear = Schedule("wsd", 1.0, 1000, {"cooldown": 0.2, "cooldown_shape": "linear"})
-    assert linear.mean_factor == pytest.approx(0.9)
-    assert math.log2(alignment(linear.mean_factor)) == pytest.approx(-0.34, abs=0.005)
+def test_the_measured_difference_is_reproduced() -> None:
+    assert octaves("wsd", cooldown=0.2, cooldown_shape="1-sqrt") == pytest.approx(-0.34, abs=0.005)
     assert "0.34" in (_alignment.__doc__ or "")
 
 
-def test_staying_high_longer_wants_a_lower_peak() -> None:
-    peaks = [
-        alignment(Schedule("uba", 1.0, 100, {"phi": phi}).mean_factor) for phi in (0, 0.5, 2, 8)
-    ]
+@pytest.mark.parametrize("name", families())
+def test_follows_the_bound(name: str) -> None:
+    shape = Schedule(name, 1.0, 400)
+    bound = optimal_peak(shape) / optimal_peak(Schedule("linear", 1.0, 400))
+    assert octaves(name) == pytest.approx(EXPONENT * math.log2(bound))
+    # Defaults said and unsaid, and warm-up or end, make no difference.
+    assert alignment(name, {}) == alignment(name, shape.parameters)
+
+
+def test_the_longer_a_shape_stays_high_the_lower_its_peak() -> None:
+    peaks = [alignment("uba", {"phi": phi}) for phi in (0, 0.5, 2, 8)]
     assert peaks == sorted(peaks)
-    assert peaks[0] == alignment(1.0) < peaks[2] == 1.0 < peaks[3]
+    assert peaks[0] == alignment("constant", {})
+    for mean_is_the_same in ("cosine_restarts", "cyclic", "one_cycle"):
+        assert alignment(mean_is_the_same, {}) < 1.0  # they are high again near the end
+
+
+def test_shapes_that_need_many_steps_have_one_too() -> None:
+    room = get_family("cyclic").room(400, {"cycles": 1000.0})
+    assert room == 2000
+    assert 0.5 < alignment("cyclic", {"cycles": 1000.0}) < 1.0

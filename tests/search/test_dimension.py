@@ -12,8 +12,8 @@ from lrsearch.schedules import Parameter, get_family
 from lrsearch.search import Dimension
 from lrsearch.search._dimension import as_setting, shape_dimension
 
-PHI = get_family("uba").parameters[0]
-COOLDOWN, SHAPE = get_family("wsd").parameters
+PHI, CYCLES = get_family("uba").parameters
+COOLDOWN, SHAPE, RATIO = get_family("wsd").parameters
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -67,6 +67,16 @@ def test_settings_are_numbers_as_floats() -> None:
         (PHI, (0.5, 5.0), Dimension("f_phi", 0.5, 5.0, True, family="f", default=1.0)),
         (PHI, [4, 1], Dimension("f_phi", choices=(4.0, 1.0), family="f", default=4.0)),
         (PHI, 2.0, None),
+        (CYCLES, None, None),
+        (CYCLES, 3.0, None),
+        (CYCLES, (2, 4), Dimension("f_cycles", choices=(2.0, 3.0, 4.0), family="f", default=2.0)),
+        (CYCLES, [1, 5], Dimension("f_cycles", choices=(1.0, 5.0), family="f", default=1.0)),
+        (RATIO, None, None),
+        (
+            RATIO,
+            (0.05, 0.2),
+            Dimension("f_cooldown_ratio", 0.05, 0.2, True, family="f", default=0.1),
+        ),
         (COOLDOWN, None, Dimension("f_cooldown", 0.1, 0.5, family="f", default=0.2)),
         (
             SHAPE,

@@ -62,7 +62,7 @@ def test_the_schedule_of_a_plan() -> None:
     schedule = PLAN.schedule(study="mine", trial=3)
     assert (schedule.family, schedule.peak, schedule.budget) == ("wsd", PLAN.peak, 100)
     assert schedule.warmup_steps == 5
-    assert dict(schedule.parameters) == dict(PLAN.parameters)
+    assert dict(schedule.parameters) == {**PLAN.parameters, "cooldown_ratio": 0.1}
     assert dict(schedule.provenance) == {
         "edge": 0.1,
         "edge_method": "given",

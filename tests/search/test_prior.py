@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import truncnorm
 
-from lrsearch.schedules import families
 from lrsearch.search import _prior as prior
+from lrsearch.search._space import DEFAULT_FAMILIES
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -29,7 +29,7 @@ def test_van_der_corput_fills_every_cell_once(bits: int) -> None:
 
 
 def test_every_family_has_a_weight() -> None:
-    assert set(prior.FAMILY_WEIGHTS) == set(families())
+    assert set(prior.FAMILY_WEIGHTS) == set(DEFAULT_FAMILIES)
     assert sum(prior.FAMILY_WEIGHTS.values()) == pytest.approx(1.0)
     assert min(prior.FAMILY_WEIGHTS, key=prior.FAMILY_WEIGHTS.__getitem__) == "constant"
 
@@ -43,7 +43,7 @@ def test_weights_of_some_families() -> None:
 
 
 def test_apportioned_gives_each_its_share() -> None:
-    weights = prior.family_weights(families())
+    weights = prior.family_weights(DEFAULT_FAMILIES)
     seen = Counter(prior.apportioned(weights, i) for i in range(100))
     assert seen == {"linear": 25, "cosine": 25, "wsd": 25, "uba": 20, "constant": 5}
     first = [prior.apportioned(weights, i) for i in range(4)]

@@ -98,17 +98,19 @@ def _within(space: ScheduleSpace, fixed: dict[str, Any]) -> dict[str, Any]:
             f"this study does not search {family}: its families are {', '.join(space.families)}."
         )
     searched = {d.name: d for d in space.dimensions() if d.family == family}
+    defaults = {declared.name: declared.default for declared in get_family(family).parameters}
     for name, value in fixed.items():
         if name in searched:
             room: Any = searched[name].to_dict()
             inside = _inside(searched[name], value)
         else:
-            room = space.parameters.get(name.removeprefix(f"{family}_"))
+            held = name.removeprefix(f"{family}_")
+            room = space.parameters.get(held, defaults.get(held))
             inside = name == FAMILY or value == room
         if not inside:
             raise InvalidSpaceError(f"{name} = {value!r} is outside this study's space: {room}.")
-    defaults = {n: d.default for n, d in searched.items() if d.default is not None}
-    return defaults | fixed
+    open_ones = {n: d.default for n, d in searched.items() if d.default is not None}
+    return open_ones | fixed
 
 
 def _inside(dimension: Dimension, value: Any) -> bool:

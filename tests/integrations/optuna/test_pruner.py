@@ -33,6 +33,7 @@ from lrsearch import Reading, ScheduleSpace, StabilityPruner, Verdict
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.integrations.optuna import OptunaHost, readings_of, verdict_of
 from lrsearch.search import FAMILY, MULTIPLIER
+from lrsearch.search._alignment import alignment
 from lrsearch.stability import Host
 
 BUDGET = 100
@@ -124,7 +125,7 @@ def test_a_run_at_the_edge_goes_to_its_end() -> None:
     assert readings[-1].step == BUDGET
     assert all(r.rho is not None and r.budget == BUDGET for r in readings)
     assert trial.value < 0.7 * readings[0].initial_loss
-    assert readings[0].peak == pytest.approx(EDGE * 2.0**-0.4)  # of a constant rate
+    assert readings[0].peak == pytest.approx(EDGE * alignment("constant", {}))  # of a constant rate
 
 
 @pytest.mark.parametrize("rate", [HUGE, 30.0])

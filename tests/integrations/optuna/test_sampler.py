@@ -371,8 +371,8 @@ def planned(study: optuna.Study, n_trials: int = 1, edge: float = EDGE) -> Any:
 
 def test_an_enqueued_rate_is_the_peak_whatever_the_edge() -> None:
     study = optuna.create_study(sampler=EdgeSampler(SPACE, seed=0))
-    lrsearch.enqueue(study, 0.03)
-    lrsearch.enqueue(study, 0.03)
+    lrsearch.enqueue(study, 0.03, "linear")
+    lrsearch.enqueue(study, 0.03, "linear")
     for edge in (0.1, 0.02):
         plan = planned(study, edge=edge)
         assert plan.peak == pytest.approx(0.03, rel=1e-9)
@@ -407,7 +407,7 @@ def test_an_enqueued_family_has_its_defaults_whatever_the_search_would_do(before
     lrsearch.enqueue(study, 0.3, "wsd")
     plan = planned(study)
     assert (plan.family, plan.peak) == ("wsd", pytest.approx(0.3))
-    assert plan.parameters == {"cooldown": 0.2, "cooldown_shape": "1-sqrt"}
+    assert plan.parameters == {"cooldown": 0.2, "cooldown_shape": "1-sqrt", "cooldown_ratio": 0.1}
 
 
 def test_enqueued_shape_parameters_are_used() -> None:
@@ -415,10 +415,10 @@ def test_enqueued_shape_parameters_are_used() -> None:
     lrsearch.enqueue(study, 0.3, "wsd", cooldown=0.4, cooldown_shape="linear")
     lrsearch.enqueue(study, 0.2, "uba", phi=2.5)
     plan = planned(study)
-    assert plan.parameters == {"cooldown": 0.4, "cooldown_shape": "linear"}
+    assert plan.parameters == {"cooldown": 0.4, "cooldown_shape": "linear", "cooldown_ratio": 0.1}
     assert plan.peak == pytest.approx(0.3)
     plan = planned(study)
-    assert (plan.family, plan.parameters) == ("uba", {"phi": 2.5})
+    assert (plan.family, plan.parameters) == ("uba", {"phi": 2.5, "cycles": 1.0})
     assert plan.peak == pytest.approx(0.2)
 
 
@@ -453,24 +453,24 @@ def test_what_cannot_be_tried_is_refused_before_it_is_enqueued(
     assert study.trials == []
     lrsearch.enqueue(study, 0.1, "wsd", cooldown=0.3, cooldown_shape="linear")
     plan = planned(study)
-    assert plan.parameters == {"cooldown": 0.3, "cooldown_shape": "linear"}
+    assert plan.parameters == {"cooldown": 0.3, "cooldown_shape": "linear", "cooldown_ratio": 0.1}
 
 
 def test_a_rate_under_a_foreign_sampler_fails_with_the_way_out_and_the_study_goes_on() -> None:
     study = optuna.create_study(sampler=RandomSampler(seed=0))
-    lrsearch.enqueue(study, 0.3, "cosine")
+    lrsearch.enqueue(study, 0.3, "linear")
     logging.getLogger("optuna").setLevel(logging.CRITICAL)
     try:
         study.optimize(bowl, n_trials=3, catch=(LrsearchError,))
     finally:
         logging.getLogger("optuna").setLevel(logging.WARNING)
     assert [t.state.name for t in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
-    lrsearch.enqueue(study, 0.3, "cosine")
+    lrsearch.enqueue(study, 0.3, "linear")
     with pytest.raises(UnsupportedError, match="EdgeSampler") as caught:
         planned(study)
     assert "'edge_multiplier' = 3" in str(caught.value)
     # The way out that the message names works.
-    study.enqueue_trial({FAMILY: "cosine", MULTIPLIER: 3.0})
+    study.enqueue_trial({FAMILY: "linear", MULTIPLIER: 3.0})
     assert planned(study).peak == pytest.approx(0.3)
 
 
@@ -480,7 +480,11 @@ def test_our_parameters_can_be_enqueued_the_usual_way() -> None:
     study.enqueue_trial({MULTIPLIER: 0.5})
     study.enqueue_trial({FAMILY: "constant"})
     plan = planned(study)
-    assert (plan.family, plan.parameters, plan.multiplier) == ("uba", {"phi": 3.0}, 0.7)
+    assert (plan.family, plan.parameters, plan.multiplier) == (
+        "uba",
+        {"phi": 3.0, "cycles": 1.0},
+        0.7,
+    )
     assert study.trials[0].params["width"] == 5
     assert planned(study).multiplier == 0.5
     plan = planned(study)
