@@ -70,6 +70,7 @@ _HOMES = {
 # Modules that `lrsearch.<name>` reaches without an import statement of their own.
 _SUBMODULES = frozenset(
     {
+        "cli",
         "curvature",
         "exceptions",
         "integrations",

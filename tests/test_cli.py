@@ -20,7 +20,8 @@ import typer.main
 import lrsearch
 from lrsearch.cli import app
 from lrsearch.integrations.optuna import ERROR_KEY
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Schedule, families
+from lrsearch.schedules import export as render
 from lrsearch.sweeps import open_storage, open_study
 
 BUDGET, TRIALS = 40, 4
@@ -396,6 +397,43 @@ def test_export_of_one_trial(swept) -> None:
     done = swept.run("export", "--storage", "sqlite:///s.db", "--trial", "99")
     assert done.code == 1
     assert "has no trial 99; its numbers end at 3" in done.err
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "numpy", "optax", "torch", "transformers"])
+def test_every_format_of_a_file(shell, form: str) -> None:
+    schedule = Schedule("cosine", 0.1, 10)
+    schedule.save(shell.folder / "s.json")
+    done = shell.run("export", "s.json", "--format", form)
+    assert done.code == 0, done.err
+    assert done.out == render(schedule, form)
+
+
+def test_a_format_that_cannot_say_it_names_the_way_out(shell) -> None:
+    Schedule("rex", 0.1, 10).save(shell.folder / "rex.json")
+    done = shell.run("export", "rex.json", "--format", "transformers")
+    assert (done.code, done.out) == (1, "")
+    assert "optimizers=(optimizer, schedule.torch(optimizer))" in done.err
+    Schedule("cosine", 0.1, 10, warmup_steps=3).save(shell.folder / "warm.json")
+    assert shell.run("export", "warm.json", "--format", "transformers").code == 1
+    done = shell.run("export", "warm.json", "--format", "transformers", "--approximate")
+    assert json.loads(done.out)["warmup_steps"] == 3
+
+
+def test_families_are_listed_with_what_the_bound_says(shell) -> None:
+    rows = json.loads(shell.run("families", "--budget", "400", "--json").out)["families"]
+    assert {row["family"] for row in rows} == set(families())
+    bounds = [row["bound"] for row in rows]
+    assert bounds == sorted(bounds)
+    assert rows[0]["family"] == "linear"
+    assert rows[-1]["family"] == "constant"
+    table = shell.run("families").out
+    for name in families():
+        assert name in table
+    assert "alpha*=0.5 (0..0.9)" in table
+    assert "cycles*=2 (1|2|3|4)" in table
+    tiny = json.loads(shell.run("families", "--budget", "2", "--json").out)["families"]
+    assert tiny[-1]["bound"] is None
+    assert shell.run("families", "--budget", "2").code == 0
 
 
 def test_schedule_files_that_cannot_be_read(shell) -> None:

@@ -30,7 +30,12 @@ def run(folder: Path, *command: str) -> str:
 
 def test_every_example_is_run_here_and_short() -> None:
     scripts = {path.name: path.read_text() for path in EXAMPLES.glob("*.py")}
-    assert set(scripts) == {"edge_of_stability.py", "optuna_minimal.py", "own_task.py"}
+    assert set(scripts) == {
+        "edge_of_stability.py",
+        "finished_run.py",
+        "optuna_minimal.py",
+        "own_task.py",
+    }
     assert all(text.count("\n") < 150 for text in scripts.values())
 
 
@@ -63,6 +68,18 @@ def test_edge_of_stability(tmp_path: Path) -> None:
     losses = [float(line.split("loss ")[1].split()[0]) for line in lines]
     assert losses[-1] < losses[len(losses) // 2]  # while the loss goes on falling
     assert int(last.split()[0]) <= 3 * len(rho)  # products
+
+
+def test_finished_run(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "finished_run.py")
+    said = run(tmp_path, sys.executable, "-W", "error", script, "--budget", "200").splitlines()
+    assert said[0].startswith("the convex bound ranks: linear < rex < cosine")
+    finished, longer = (float(line.rpartition(":")[2].split()[-1]) for line in said[1:3])
+    assert longer < finished < 0.5
+    assert "branching off at step 160" in said[2]
+    code = (tmp_path / "refined.py").read_text()
+    assert "BUDGET = 200" in code
+    compile(code, "refined.py", "exec")
 
 
 @pytest.mark.distributed

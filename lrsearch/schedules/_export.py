@@ -39,13 +39,14 @@ def to_csv(schedule: Schedule) -> str:
     return "\n".join(("step,learning_rate,momentum", *rows)) + "\n"
 
 
-def to_transformers(schedule: Schedule) -> str:
+def to_transformers(schedule: Schedule, *, approximate: bool = False) -> str:
     """Return the keyword arguments of Hugging Face `TrainingArguments` as JSON.
 
     Raises:
-        UnsupportedError: If that shape does not exist there exactly.
+        UnsupportedError: If that shape does not exist there exactly; see `training_arguments`.
     """
-    return json.dumps(schedule.transformers(), indent=2, sort_keys=True) + "\n"
+    arguments = schedule.transformers(approximate=approximate)
+    return json.dumps(arguments, indent=2, sort_keys=True) + "\n"
 
 
 EXPORT_FORMATS: Mapping[str, Callable[[Schedule], str]] = MappingProxyType(

@@ -6,8 +6,10 @@ that is still to come[^1]:
     eta_t  proportional to  w_t sum_{p>t} w_p,    w_t = G_t^-2 (SGD) or G_t^-1 (Adam)
 
 Constant norms give linear decay, falling norms a warm-up, rising ones an early decay. Norms are
-smoothed first, by a median over a tenth of the run. The rest of the bound's freedom is the peak,
-which is kept and should be tuned again.
+smoothed first, by a median over a tenth of the run. The rest of the bound's freedom is the peak:
+the finished run's is taken as tuned, and multiplied by what the bound with these norms says of the
+two shapes, `gamma*(refined) / gamma*(finished)`. The bound knows no edge of stability: compare a
+peak far above the finished one with the measured edge.
 
 Where the norms vanish towards the end (interpolation, where nothing is left to learn) the weight of
 the last steps has no limit, and the schedule is a spike at the end. That is where the theory ends,
@@ -28,6 +30,7 @@ from scipy.ndimage import median_filter
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule
+from lrsearch.theory._bound import optimal_peak
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -36,6 +39,8 @@ EXPONENTS = {"sgd": -2.0, "adam": -1.0}
 
 # A median over a tenth of the run needs this many records to be one of more than a single record.
 FEWEST_RECORDS = 20
+
+PEAKS = ("matched", "kept")
 
 # A schedule that spends half its learning rate in this last part of the run is a spike.
 SPIKE = 0.05
@@ -48,11 +53,12 @@ def refine(
     smoothing: float = 0.1,
     points: int = 200,
     floor: float = 0.0,
+    peak: str = "matched",
 ) -> Schedule:
     """Return the refined schedule of a finished run, as straight lines between levels.
 
-    A `piecewise` schedule with the peak and the budget of the finished one, without warm-up (the
-    norms bring their own) and with an end of 0. Of `refined_shape` up to `points` equally spaced
+    A `piecewise` schedule over the budget of the finished one, without warm-up (the norms bring
+    their own) and with an end of 0. Of `refined_shape` up to `points` equally spaced
     values are kept. Straight lines between them miss it by at most `h^2 / 4 max |d^2 shape / dx^2|`
     with `h = 1 / (points - 1)`: with 200 points 3e-5 to 1e-3 of the peak for smooth norms that
     change by 1 to 4 octaves over the run. A jump of the norms is smeared over `h`; what the filter
@@ -68,6 +74,9 @@ def refine(
             paper, 0 for none.
         points: Most levels to keep, at least 2.
         floor: Smoothed norms below this fraction of their median count as that; >= 0 and < 1.
+        peak: "matched" multiplies the finished run's peak by the ratio of the two shapes' optimal
+            peaks under these norms (for Adam with their square roots, whose weights are the same);
+            "kept" leaves it, for a search of your own.
 
     Raises:
         InvalidScheduleError: If an argument makes no sense, the norms are too few, more than the
@@ -78,6 +87,8 @@ def refine(
     """
     if not isinstance(schedule, Schedule):
         raise InvalidScheduleError(f"schedule must be a Schedule, got {schedule!r}")
+    if peak not in PEAKS:
+        raise InvalidScheduleError(f"peak must be one of {', '.join(PEAKS)}, got {peak!r}")
     if isinstance(points, bool) or not isinstance(points, int) or points < 2:
         raise InvalidScheduleError(f"points must be a whole number >= 2, got {points!r}")
     shape = refined_shape(gradient_norms, optimizer, smoothing, floor)
@@ -90,8 +101,8 @@ def refine(
         shape = np.interp(np.linspace(0, 1, points), np.linspace(0, 1, shape.size), shape)
         shape /= shape.max()
     origin = replace(schedule, provenance={}).to_dict()
-    kept = ("family", "parameters", "warmup_steps", "end_value")
-    return replace(
+    kept = ("family", "peak", "parameters", "warmup_steps", "end_value")
+    refined = replace(
         schedule,
         family="piecewise",
         parameters={"levels": tuple(shape.tolist())},
@@ -100,9 +111,21 @@ def refine(
         provenance={
             **schedule.provenance,
             "refined from": {name: origin[name] for name in kept},
-            "refined by": {"optimizer": optimizer, "smoothing": smoothing, "floor": floor},
+            "refined by": {
+                "optimizer": optimizer,
+                "smoothing": smoothing,
+                "floor": floor,
+                "peak": peak,
+            },
         },
     )
+    if peak == "kept":
+        return refined
+    recorded = np.asarray(gradient_norms, dtype=np.float64)
+    step = np.arange(schedule.budget) * len(recorded) // schedule.budget
+    norms = recorded[step] ** (-EXPONENTS[optimizer] / 2)
+    ratio = optimal_peak(refined, norms) / optimal_peak(schedule, norms)
+    return replace(refined, peak=schedule.peak * ratio)
 
 
 def refined_shape(

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import truncnorm
 
+from lrsearch.schedules import families
 from lrsearch.search import _prior as prior
 from lrsearch.search._space import DEFAULT_FAMILIES
+from lrsearch.theory import rank_families
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -29,9 +31,18 @@ def test_van_der_corput_fills_every_cell_once(bits: int) -> None:
 
 
 def test_every_family_has_a_weight() -> None:
-    assert set(prior.FAMILY_WEIGHTS) == set(DEFAULT_FAMILIES)
-    assert sum(prior.FAMILY_WEIGHTS.values()) == pytest.approx(1.0)
-    assert min(prior.FAMILY_WEIGHTS, key=prior.FAMILY_WEIGHTS.__getitem__) == "constant"
+    assert set(prior.FAMILY_WEIGHTS) == set(families())
+    assert sum(prior.FAMILY_WEIGHTS[name] for name in DEFAULT_FAMILIES) == pytest.approx(1.0)
+    assert min(DEFAULT_FAMILIES, key=prior.FAMILY_WEIGHTS.__getitem__) == "constant"
+
+
+def test_weights_follow_the_bound() -> None:
+    linear, *_ = (r.bound for r in rank_families(400) if r.family == "linear")
+    for ranked in rank_families(400):
+        if ranked.family not in DEFAULT_FAMILIES:
+            behind = ranked.bound / linear - 1
+            expected = 0.2 if behind < 0.06 else 0.1 if behind < 0.16 else 0.05
+            assert prior.FAMILY_WEIGHTS[ranked.family] == expected, (ranked.family, behind)
 
 
 def test_weights_of_some_families() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule
-from lrsearch.theory import convex_bound, refine, refined_shape
+from lrsearch.theory import convex_bound, optimal_peak, refine, refined_shape
 
 RNG = np.random.default_rng(0)
 LINEAR = Schedule("linear", 0.3, 1000)
@@ -112,21 +112,41 @@ def test_spikes_and_single_dips_leave_no_trace() -> None:
 
 def test_refined_schedule() -> None:
     origin = Schedule("uba", 0.3, 1000, {"phi": 5.0}, 40, 0.01, {"trial": 7})
-    schedule = refine(origin, np.ones(1000), "adam")
+    schedule = refine(origin, np.ones(1000), "adam", peak="kept")
     assert (schedule.family, schedule.peak, schedule.budget) == ("piecewise", 0.3, 1000)
     assert (schedule.warmup_steps, schedule.end_value) == (0, 0.0)
     assert schedule.provenance["trial"] == 7
     source = schedule.provenance["refined from"]
     assert isinstance(source, dict)
-    assert (source["family"], source["warmup_steps"]) == ("uba", 40)
+    assert (source["family"], source["peak"], source["warmup_steps"]) == ("uba", 0.3, 40)
     assert source["parameters"]["phi"] == 5.0  # type: ignore[call-overload, index]
     assert schedule.provenance["refined by"] == {
         "optimizer": "adam",
         "smoothing": 0.1,
         "floor": 0.0,
+        "peak": "kept",
     }
     json.dumps(schedule.to_dict())
     assert Schedule.from_dict(schedule.to_dict()) == schedule
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_peak_is_the_optimum_of_the_new_shape_where_the_old_one_was(optimizer: str) -> None:
+    origin = Schedule("wsd", 0.3, 1000, {}, 40)
+    norms = np.geomspace(4.0, 1.0, 250)
+    refined = refine(origin, norms, optimizer)
+    seen = np.repeat(norms, 4) ** (1.0 if optimizer == "sgd" else 0.5)
+    old = convex_bound(origin, seen, 1.0)
+    # D / G at which the finished run was tuned: there the new peak is at its optimum too.
+    distance = origin.peak / optimal_peak(origin, seen)
+    assert convex_bound(refined, seen, distance).optimal_scale == pytest.approx(1.0)
+    assert convex_bound(refined, seen, distance).value < distance * old.optimal_value
+    assert refine(origin, norms, optimizer, peak="kept").peak == 0.3 < refined.peak
+
+
+def test_unknown_peak_rule() -> None:
+    with pytest.raises(InvalidScheduleError, match="one of matched, kept, got 'best'"):
+        refine(LINEAR, np.ones(100), peak="best")
 
 
 @pytest.mark.parametrize("n", [20, 100, 199, 200, 999, 1000])
@@ -160,7 +180,9 @@ def test_compression_error_for_smooth_norms(points: int, octaves: float) -> None
     norms = 2.0 ** (octaves * np.arange(T) / T)
     shape = refined_shape(norms, smoothing=0.0)
     missed = np.abs(
-        refine(Schedule("linear", 1.0, T), norms, smoothing=0.0, points=points).values()
+        refine(
+            Schedule("linear", 1.0, T), norms, smoothing=0.0, points=points, peak="kept"
+        ).values()
         - shape[:-1]
     )
     bend = np.abs(np.diff(shape[:-1], 2)).max() * T**2

@@ -1,4 +1,4 @@
-"""The command line: parsing and printing, nothing else."""
+"""edge, sweep, show: measuring and searching. Parsing and printing, nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lrsearch._terminal import (
+from lrsearch.cli._app import (
+    LOCAL,
+    Budget,
+    Json,
+    Seed,
+    Storage,
+    StudyName,
+    TaskName,
+    app,
+    opened,
+)
+from lrsearch.cli._terminal import (
     NOTHING_FINISHED,
     console_for,
     errors,
@@ -15,46 +26,11 @@ from lrsearch._terminal import (
     next_steps,
     print_json,
     say,
-    write_text,
 )
 from lrsearch.exceptions import UnsupportedError
 
 if TYPE_CHECKING:
-    import optuna
-
     from lrsearch.training import Task
-
-app = typer.Typer(
-    help="Find the best learning rate and schedule for a fixed training budget.\n\n"
-    "Begin with `lrsearch sweep digits`. TASK is an embedded task (digits, digits-cnn), "
-    "module:name, or path/to/file.py:name of a lrsearch.Task of yours.\n\n"
-    "Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 no trial has finished; "
-    "130 interrupted (the same command again goes on).",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="digits, digits-cnn, module:name or file.py:name")
-]
-Storage = Annotated[
-    str, typer.Option(help="sqlite:///FILE, journal:///FILE, or a database URL that Optuna takes")
-]
-StudyName = Annotated[
-    str | None, typer.Option("--study", help="name of the study; not needed if there is only one")
-]
-Budget = Annotated[
-    int | None, typer.Option(min=1, help="optimizer steps of a run  [default: the task's own]")
-]
-Seed = Annotated[
-    int | None, typer.Option(min=0, help="seed of everything  [default: 0, or the study's]")
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="print one JSON document; progress goes to standard error")
-]
-LOCAL = "sqlite:///lrsearch.db"
 
 
 @app.command()
@@ -93,7 +69,11 @@ def sweep(
         float | None, typer.Option(help="seconds after which no new trial begins")
     ] = None,
     families: Annotated[
-        str | None, typer.Option(help="schedule families, comma-separated  [default: all]")
+        str | None,
+        typer.Option(
+            help="schedule families, comma-separated, see `lrsearch families`  "
+            "[default: constant,linear,cosine,wsd,uba]"
+        ),
     ] = None,
     enqueue: Annotated[
         list[str] | None,
@@ -223,57 +203,15 @@ def show(
     from lrsearch.sweeps import leaderboard, summary, table_of
 
     with errors(json_):
-        opened = _open(storage, study)
+        found = opened(storage, study)
         if json_:
-            print_json(summary(opened))
+            print_json(summary(found))
             return
-        metric = opened.user_attrs.get("lrsearch:task", {}).get("metric", "value")
-        board = leaderboard(opened)
+        metric = found.user_attrs.get("lrsearch:task", {}).get("metric", "value")
+        board = leaderboard(found)
         console = console_for(False)
         console.print(table_of(board, metric, top))
-        say(console, f"study {opened.study_name}: cost {board['cost'].sum():.1f} full runs")
-
-
-@app.command()
-def export(
-    schedule: Annotated[
-        Path | None, typer.Argument(help="a schedule written by sweep; else the best of a study")
-    ] = None,
-    format_: Annotated[str, typer.Option("--format", help="json, csv or torch")] = "json",
-    storage: Storage = LOCAL,
-    study: StudyName = None,
-    trial: Annotated[int | None, typer.Option(help="this trial instead of the best one")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="file to write  [default: standard output]"),
-    ] = None,
-) -> None:
-    """Write a schedule: json (the document), csv (step, rate), torch (code that needs no lrsearch).
-
-    Example: lrsearch export digits-600.json --format torch -o schedule.py
-
-    Example: lrsearch export --study digits-600 --trial 7 --format csv
-    """
-    from lrsearch.schedules import Schedule
-    from lrsearch.schedules import export as render
-    from lrsearch.sweeps import schedule_of
-
-    with errors(False):
-        if schedule is not None:
-            chosen = Schedule.load(schedule)
-        else:
-            chosen = schedule_of(_open(storage, study), trial)
-        text = render(chosen, format_)
-        if output is None:
-            typer.echo(text, nl=not text.endswith("\n"))
-        else:
-            write_text(output, text)
-            typer.echo(f"wrote {output}", err=True)
-
-
-def main() -> None:
-    """Entry point of the `lrsearch` command."""
-    app()
+        say(console, f"study {found.study_name}: cost {board['cost'].sum():.1f} full runs")
 
 
 def _task(spec: str) -> Task:
@@ -281,13 +219,6 @@ def _task(spec: str) -> Task:
     from lrsearch.training import find_task
 
     return find_task(spec, EMBEDDED)
-
-
-def _open(storage: str, study: str | None) -> optuna.Study:
-    from lrsearch.sweeps import only_study, open_storage, open_study
-
-    opened = open_storage(storage, create=False)
-    return open_study(opened, study if study is not None else only_study(opened))
 
 
 def _rate(text: str) -> tuple[str | None, float]:

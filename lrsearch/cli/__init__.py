@@ -1,0 +1,7 @@
+"""The command line: parsing and printing only."""
+
+from lrsearch.cli._app import app, main
+from lrsearch.cli._schedules import export, families
+from lrsearch.cli._sweeps import edge, show, sweep
+
+__all__ = ["app", "edge", "export", "families", "main", "show", "sweep"]
