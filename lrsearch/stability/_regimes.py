@@ -102,8 +102,15 @@ def dead(readings: Sequence[Reading]) -> Verdict | None:
 
 
 def below_edge(readings: Sequence[Reading]) -> Verdict | None:
-    """The run trains far below the edge of stability and is not on the way to it."""
+    """The run trains far below the edge of stability and is not on the way to it.
+
+    Readings count from the highest learning rate so far on: while a schedule still rises (a long
+    warm-up, one-cycle) neither the loss nor the curvature says what its peak will do.
+    """
     first, earliest, latest = BELOW_WINDOW
+    if readings:
+        top = max(range(len(readings)), key=lambda i: readings[i].learning_rate)
+        readings = readings[top:]
     points = [
         (r.progress, r.rho_at_peak)
         for r in readings

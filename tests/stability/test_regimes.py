@@ -226,6 +226,22 @@ def test_one_wild_reading_is_forgiven_either_way() -> None:
     assert below_edge(sharpnesses(0.5, 0.5, 0.001, 0.5, 0.001)) is None
 
 
+def with_rates(*rates: float) -> list[Reading]:
+    readings = sharpnesses(*(0.05 for _ in rates))
+    return [replace(r, learning_rate=x, peak=0.5) for r, x in zip(readings, rates, strict=True)]
+
+
+def test_a_rising_rate_is_not_judged_before_it_is_at_its_top() -> None:
+    assert below_edge(with_rates(0.5, 0.5, 0.5, 0.5, 0.5)) is not None
+    assert below_edge(with_rates(0.5, 0.4, 0.3, 0.2, 0.1)) is not None  # a decay is judged
+    assert below_edge(with_rates(0.1, 0.2, 0.3, 0.4, 0.5)) is None
+    assert below_edge(with_rates(0.1, 0.3, 0.5, 0.4, 0.3)) is not None  # three from the top on
+    assert below_edge(with_rates(0.1, 0.2, 0.3, 0.5, 0.4)) is None
+    # A second, higher stage starts anew; a second, lower cycle does not.
+    assert below_edge(with_rates(0.3, 0.3, 0.3, 0.3, 0.5)) is None
+    assert below_edge(with_rates(0.5, 0.1, 0.3, 0.4, 0.1)) is not None
+
+
 def test_below_never_outside_its_window() -> None:
     everywhere = sharpnesses(*[0.05] * 20, first=50)  # 5 % to 100 %
     stops = [i for i in range(1, 21) if below_edge(everywhere[:i]) is not None]
