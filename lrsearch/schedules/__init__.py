@@ -12,12 +12,12 @@ from lrsearch.schedules._export import (
     to_transformers,
 )
 from lrsearch.schedules._family import Family, Span
-from lrsearch.schedules._join import join
 from lrsearch.schedules._parameter import Parameter
-from lrsearch.schedules._registry import families, get_family
 from lrsearch.schedules._schedule import Schedule
 from lrsearch.schedules._snippet import to_numpy, to_optax, to_torch
 from lrsearch.schedules._transformers import scheduler_arguments, training_arguments
+from lrsearch.schedules.shapes._join import join
+from lrsearch.schedules.shapes._registry import families, get_family
 
 __all__ = [
     "EXPORT_FORMATS",

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
-from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
 from lrsearch.schedules._checks import finite_number, show, whole_number
+
+if TYPE_CHECKING:
+    from lrsearch.schedules._schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,18 @@ class Averaging:
                 f"averaging must be null or an object with {', '.join(names)}, got {show(document)}"
             )
         return cls(**document)
+
+
+def refuse_averaging(schedule: Schedule, where: str) -> None:
+    """Do nothing for a schedule without averaging.
+
+    Raises:
+        UnsupportedError: If it has one, which would be lost.
+    """
+    if schedule.averaging is not None:
+        first = schedule.averaging.first_step(schedule.budget)
+        raise UnsupportedError(
+            f"{where} cannot average weights, as this schedule does from update {first} on: "
+            "use Schedule.torch(optimizer, model=model), or the formats torch and json; or "
+            "train without it: dataclasses.replace(schedule, averaging=None)"
+        )

@@ -18,7 +18,10 @@ _SHOWN_CHARACTERS = 120
 
 def show(value: object) -> str:
     """Return `repr(value)` on one line, cut when it is long."""
-    text = repr(value)
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        text = "a value with a number of thousands of digits"
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
@@ -60,5 +63,5 @@ def finite_number(name: str, value: object) -> float:
         except OverflowError:
             number = math.inf
         if math.isfinite(number):
-            return number
+            return number + 0.0  # -0.0 becomes 0.0: equal schedules have equal documents
     raise InvalidScheduleError(f"{name} must be a finite number, got {show(value)}")

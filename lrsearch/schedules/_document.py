@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lrsearch.exceptions import DocumentError
 from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._checks import show
-from lrsearch.schedules._registry import get_family
+from lrsearch.schedules.shapes._registry import get_family
 
 if TYPE_CHECKING:
     from lrsearch.schedules._schedule import Schedule
@@ -176,12 +176,16 @@ def plain(value: object, where: str) -> JSON:
         raise DocumentError(f"{where} is nested too deeply for JSON; flatten it") from None
 
 
+# Python neither writes nor reads whole numbers of more than 4,300 digits.
+_MOST_BITS = 14_000
+
+
 def _copy(value: object, where: str) -> JSON:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, int):
+    if isinstance(value, int) and value.bit_length() < _MOST_BITS:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
@@ -200,9 +204,9 @@ def _refuse_constant(name: str) -> object:
 
 
 def _refuse_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    items = dict(pairs)
-    if len(items) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {show(repeated)} appears twice")
+    items: dict[str, object] = {}
+    for key, value in pairs:
+        if key in items:
+            raise ValueError(f"key {show(key)} appears twice")
+        items[key] = value
     return items

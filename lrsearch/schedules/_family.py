@@ -76,6 +76,9 @@ class Momentum(Protocol):
         """Return the momentum at `left`, `(k,) -> (k,)`."""
 
 
+TOO_LONG = "take a larger budget, a shorter warm-up, or a shape that needs fewer steps"
+
+
 def one_step(budget: int, parameters: Parameters) -> int:
     """Return 1: the shape fits wherever there is a step at all."""
     return 1
@@ -116,6 +119,7 @@ class Family:
         room: Steps that must remain after the warm-up.
         resize: Shape parameters for another number of steps.
         momentum: The momentum that goes with the shape.
+        momentum_source: The momentum as lines of code, where there is one.
         stable: Steps that a run shares with every longer one of the same peak.
         starts_at_peak: Whether the shape is 1 right after the warm-up.
         reaches_peak: Whether the shape is exactly 1 at some whole step.
@@ -132,6 +136,7 @@ class Family:
     room: Room = one_step
     resize: Resize = same
     momentum: Momentum = kept
+    momentum_source: Source | None = None
     stable: Stable = no_steps
     starts_at_peak: bool = True
     reaches_peak: bool = True
@@ -154,7 +159,7 @@ class Family:
             raise InvalidScheduleError(
                 f"schedule family {self.name!r} with {show(dict(parameters))} needs {room} of "
                 f"{budget} steps after the warm-up, but warmup_steps = {warmup_steps} leaves "
-                f"{steps}; {'shorten one of them' if room > steps else 'use rescale'}"
+                f"{steps}; {TOO_LONG if room > steps else 'use rescale'}"
             )
 
     def complete(self, parameters: Mapping[str, object]) -> FrozenMapping[Any]:

@@ -32,7 +32,7 @@ class Parameter:
         exclusive_maximum: Whether `maximum` itself is illegal.
         whole: Whether only whole numbers are legal (stored as `float` all the same).
         matters: Whether a search space varies it unasked; otherwise the default holds.
-        since: The first document version that names it; older ones mean its default.
+        since: The document version that added it to its family; older ones mean its default.
         doc: What it does, in one sentence.
     """
 

@@ -16,7 +16,7 @@ from lrsearch.schedules._checks import LARGEST_STEP, finite_number, show, whole_
 from lrsearch.schedules._document import JSON
 from lrsearch.schedules._family import FloatArray, Parameters, Span
 from lrsearch.schedules._mapping import FrozenMapping
-from lrsearch.schedules._registry import get_family
+from lrsearch.schedules.shapes._registry import get_family
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Schedule(Adapters):
         W <= step < T:   end + (peak - end) * shape(x),   x = (step - W) / n
         step >= T:       end + (peak - end) * shape(1)
 
-    The warm-up is linear, never zero, and reaches exactly what the shape starts with (the peak in
-    most families) at step `W`. The shape ends at step `T` (not `T - 1`), one step after the last
-    update, as torch's own schedulers do: `CosineAnnealingLR(T_max=T)`,
+    The warm-up is linear and reaches exactly what the shape starts with at step `W`: the peak in
+    most families, and then no step of it is zero. The shape ends at step `T` (not `T - 1`), one
+    step after the last update, as torch's own schedulers do: `CosineAnnealingLR(T_max=T)`,
     `LinearLR(start_factor=1, end_factor=0, total_iters=T)`. So the last update still moves.
 
         constant         1; never leaves the peak, `end_value` has no effect
@@ -127,7 +127,8 @@ class Schedule(Adapters):
         Raises:
             InvalidScheduleError: If the step is negative or no whole number.
         """
-        whole = min(whole_number("step", step, low=0), self.budget)
+        hint = "values() and at() take many"
+        whole = min(whole_number("step", step, low=0, hint=hint), self.budget)
         return float(self.at(np.array([float(whole)]))[0])
 
     def values(self) -> FloatArray:
@@ -162,7 +163,7 @@ class Schedule(Adapters):
         """Return the same shape over another budget.
 
         The warm-up keeps its share of the budget, rounded to whole steps, and gives way where
-        rounding leaves the shape too little room.
+        rounding leaves the shape too little room. So do the parts of a join, each for itself.
 
         Raises:
             InvalidScheduleError: If the budget is no whole number >= 1, or too short for the shape.
@@ -181,16 +182,20 @@ class Schedule(Adapters):
     def stable_steps(self) -> int:
         """Steps from 0 on that every longer run of this peak shares; a checkpoint there branches.
 
-        The cooldown of wsd starts there, and the whole budget of constant is such a phase. All
-        other families know their horizon from the first step after the warm-up: 0.
+        The cooldown of wsd starts there, and the whole budget of constant is such a phase; an
+        averaging phase ends it. All other families know their horizon from the start: 0.
         """
-        return get_family(self.family).stable(self.span, self.parameters)
+        stable = get_family(self.family).stable(self.span, self.parameters)
+        if self.averaging is None:
+            return stable
+        return min(stable, self.averaging.first_step(self.budget))
 
     def extend(self, budget: int) -> Schedule:
         """Return the same run continued to a larger budget: its stable phase is kept as it is.
 
-        Both schedules are equal at all steps before `stable_steps`, so that a checkpoint of that
-        step goes on under the new one. The warm-up keeps its steps, the cooldown its share.
+        Both schedules are equal at all steps before `stable_steps`: a checkpoint of that step or
+        an earlier one goes on under the new one, whose scheduler takes the state of the old. The
+        warm-up keeps its steps, the cooldown its share.
 
         Raises:
             InvalidScheduleError: If the family has no stable phase, or the budget is not larger.
@@ -198,8 +203,9 @@ class Schedule(Adapters):
         budget = whole_number("budget", budget, low=1, high=LARGEST_STEP)
         if not self.stable_steps:
             raise InvalidScheduleError(
-                f"schedule family {self.family!r} has no stable phase to extend (constant and wsd "
-                "have); train anew with rescale, or join another schedule to this one"
+                f"this schedule of family {self.family!r} has no stable phase to extend (constant "
+                "and wsd have, before their cooldown and averaging); train anew with rescale, or "
+                "join another schedule to it"
             )
         if budget <= self.budget:
             raise InvalidScheduleError(
@@ -262,16 +268,13 @@ class Schedule(Adapters):
 
     def at(self, steps: FloatArray) -> FloatArray:
         """Return the learning rates at whole steps in [0, budget], `(k,) -> (k,)`; unchecked."""
-        family, span = get_family(self.family), self.span
-        left = np.minimum(self.budget - steps, span.steps)
-        shape = family.shape(left, span, self.parameters)
-        # Not end + (peak - end) * shape, which may miss the peak by the last bit.
+        span = self.span
+        # The first of all is where the warm-up leads to.
+        left = np.append(float(span.steps), np.minimum(self.budget - steps, span.steps))
+        shape = get_family(self.family).shape(left, span, self.parameters)
+        # Not end + (peak - end) * shape, which may miss the peak by the last bit; and neither
+        # rounding may leave the range.
         decay = self.peak * shape + self.end_value * (1.0 - shape)
-        if not self.warmup_steps:
-            return decay
-        first = 1.0
-        if not family.starts_at_peak:
-            first = float(family.shape(np.array([float(span.steps)]), span, self.parameters)[0])
-        start = self.peak * first + self.end_value * (1.0 - first)
+        start, decay = np.split(np.clip(decay, self.end_value, self.peak), [1])
         warmup = start * ((steps + 1.0) / (self.warmup_steps + 1.0))
         return np.where(steps < self.warmup_steps, warmup, decay)

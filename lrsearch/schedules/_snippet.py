@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING
 
-from lrsearch.exceptions import UnsupportedError
+import numpy as np
+
+from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
+from lrsearch.schedules._averaging import refuse_averaging
+from lrsearch.schedules._body import body
 from lrsearch.schedules._document import encode, plain
-from lrsearch.schedules._registry import get_family
 from lrsearch.schedules._source import JAX, MATH, NUMPY, Dialect
+from lrsearch.schedules.shapes import get_family
 
 if TYPE_CHECKING:
     from lrsearch.schedules._schedule import Schedule
@@ -42,11 +46,11 @@ _CHECK = {
         raise ValueError(f"step must be >= 0, got {step}")
 """,
     NUMPY: """\
-    step = np.asarray(step)
+    step = np.asarray(step, dtype=float)
     if np.any(step < 0):
         raise ValueError(f"step must be >= 0, got {step.min()}")
 """,
-    JAX: "",
+    JAX: "    step = jnp.asarray(step, dtype=int)\n",
 }
 _SUMMARY = {
     MATH: "Return the learning rate of update `step` (0, 1, ...); from BUDGET on it holds.",
@@ -81,8 +85,10 @@ class Cycling(torch.optim.lr_scheduler.LambdaLR):
         for group in self.optimizer.param_groups:
             if "betas" in group:
                 group["betas"] = (value, *group["betas"][1:])
-            else:
+            elif group.get("momentum") or self.optimizer.defaults.get("momentum"):
                 group["momentum"] = value
+            else:
+                raise ValueError("this schedule cycles momentum; build the optimizer with some")
         return super().get_lr()
 '''
 _AVERAGING = '''
@@ -107,43 +113,6 @@ def update_averaged(average, model, step):
 '''
 
 
-@dataclass(frozen=True)
-class _Names:
-    """How the numbers of a schedule are spelt: constants of the module, or the numbers."""
-
-    peak: str = "PEAK"
-    end: str = "END"
-    budget: str = "BUDGET"
-    warmup: str = "WARMUP"
-    start: str = "START"
-
-
-def _body(schedule: Schedule, dialect: Dialect, names: _Names, result: str) -> list[str]:
-    shape = get_family(schedule.family).source(dialect, schedule.span, schedule.parameters)
-    left = dialect.minimum(dialect.maximum(f"{names.budget} - step", "0"), "steps")
-    lines = [f"steps = {names.budget} - {names.warmup}", f"left = {left}", *shape]
-    if result == "momentum":
-        return [*lines, "return momentum"]
-    warmup = f"{names.start} * ((step + 1) / ({names.warmup} + 1))"
-    rate = f"{names.peak} * shape + {names.end} * (1.0 - shape)"
-    if dialect.arrays:
-        chosen = dialect.where(f"step < {names.warmup}", "warmup", "rate")
-        return [*lines, f"warmup = {warmup}", f"rate = {rate}", f"return {chosen}"]
-    return [f"if step < {names.warmup}:", f"    return {warmup}", *lines, f"return {rate}"]
-
-
-def learning_rate_lines(schedule: Schedule, dialect: Dialect) -> list[str]:
-    """Return the body of a function of `step`, with the numbers written into it."""
-    names = _Names(
-        repr(schedule.peak),
-        repr(schedule.end_value),
-        repr(schedule.budget),
-        repr(schedule.warmup_steps),
-        repr(schedule(schedule.warmup_steps)),
-    )
-    return _body(schedule, dialect, names, "rate")
-
-
 def _indented(lines: list[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
@@ -161,10 +130,10 @@ def _module(schedule: Schedule, dialect: Dialect, needs: str, imports: str, peak
         start=schedule(schedule.warmup_steps),
         summary=_SUMMARY[dialect],
         check=_CHECK[dialect],
-        rate=_indented(_body(schedule, dialect, _Names(), "rate")),
+        rate=_indented(body(schedule, dialect)),
     )
     if schedule.momentum(0) is not None:
-        text += _MOMENTUM.format(momentum=_indented(_body(schedule, dialect, _Names(), "momentum")))
+        text += _MOMENTUM.format(momentum=_indented(body(schedule, dialect, momentum=True)))
     return text
 
 
@@ -210,28 +179,42 @@ def to_optax(schedule: Schedule) -> str:
     """Return the source of a module whose `learning_rate(step)` is an optax schedule.
 
     It needs jax only, and works under `jax.jit`. In float32, as jax computes unless told otherwise,
-    values are good to about 1e-6 of the peak.
+    values are good to about 1e-6 of the peak. Where the schedule cycles momentum, `momentum(step)`
+    is the second schedule of
+    `optax.inject_hyperparams(optax.sgd)(learning_rate=learning_rate, momentum=momentum)`.
 
     Raises:
-        UnsupportedError: If the schedule averages weights, which no optax schedule does.
+        UnsupportedError: If the schedule averages weights, which no optax schedule does, or if a
+            number of it has no place in float32 or int32.
         DocumentError: If the provenance is not JSON.
     """
     refuse_averaging(schedule, "optax")
+    _refuse_beyond_single(schedule)
     return _module(schedule, JAX, "jax", "import jax.numpy as jnp", "largest learning rate")
 
 
-def refuse_averaging(schedule: Schedule, where: str) -> None:
-    """Do nothing for a schedule without averaging.
-
-    Raises:
-        UnsupportedError: If it has one, which would be lost.
-    """
-    if schedule.averaging is not None:
-        first = schedule.averaging.first_step(schedule.budget)
+def _refuse_beyond_single(schedule: Schedule) -> None:
+    """Do nothing where every number keeps its meaning in jax's single precision."""
+    given = {"peak": schedule.peak, "end_value": schedule.end_value, **schedule.parameters}
+    numbers = {name: value for name, value in given.items() if isinstance(value, float)}
+    for name, value in numbers.items():
+        with np.errstate(over="ignore", under="ignore"):
+            single = float(np.float32(value))
+        legal = math.isfinite(single) and (single != 0.0) == (value != 0.0)
+        if legal and name in schedule.parameters:
+            try:
+                get_family(schedule.family).complete({**schedule.parameters, name: single})
+            except InvalidScheduleError:
+                legal = False
+        if not legal:
+            raise UnsupportedError(
+                f"optax computes in float32, where {name} = {value!r} becomes {single!r}: "
+                "use the formats numpy, torch or csv"
+            )
+    if schedule.budget >= 2**31:
         raise UnsupportedError(
-            f"{where} cannot average weights, as this schedule does from update {first} on: "
-            "use Schedule.torch(optimizer, model=model), or the formats torch and json; or "
-            "train without it: dataclasses.replace(schedule, averaging=None)"
+            f"optax counts steps in int32, which a budget of {schedule.budget} exceeds: "
+            "use the formats numpy or torch"
         )
 
 

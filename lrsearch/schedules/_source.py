@@ -58,9 +58,7 @@ class Dialect:
         )
 
     def count(self, values: Sequence[float], at: str) -> str:
-        """How many of the values `at` has reached."""
-        if not values:
-            return self.whole(f"0 * ({at})") if self.arrays else "0"
+        """How many of the values, one at least, `at` has reached."""
         return f"sum({at} >= edge for edge in [{', '.join(map(repr, values))}])"
 
 
@@ -73,9 +71,4 @@ class Source(Protocol):
     """A shape (or a momentum) as lines of code."""
 
     def __call__(self, dialect: Dialect, span: Span, parameters: Mapping[str, Any]) -> list[str]:
-        """Return the lines; the last one sets `shape`."""
-
-
-def sine_squared(dialect: Dialect, fraction: str) -> str:
-    """`sin(pi/2 * fraction)**2` as code."""
-    return f"{dialect.call('sin', f'{dialect.module}.pi / 2 * ({fraction})')} ** 2"
+        """Return the lines; they set `shape` (or `momentum`)."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from lrsearch.exceptions import DocumentError, InvalidScheduleError
+from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
+from lrsearch.schedules._continuation import identity, refuse_another
 from lrsearch.schedules._schedule import Schedule
 
 _STATE_KEYS = ("schedule", "group_ratios", "last_epoch", "_step_count")
@@ -37,8 +36,9 @@ class ScheduleLR(LRScheduler):
     recomputes them).
 
     The state holds plain numbers, strings and lists (and the averaged weights, where there are),
-    and loads with `weights_only=True`. It names its schedule, and only a scheduler of an equal
-    schedule accepts it.
+    and loads with `weights_only=True`. It names its schedule. Only a scheduler of an equal schedule
+    accepts it, or one that continues it: same learning rates up to here, and so far nothing that
+    depends on the old budget (`Schedule.extend`, `lrsearch.theory.lower_second_stage`).
 
     Attributes:
         schedule: The schedule; no part of the state.
@@ -63,6 +63,11 @@ class ScheduleLR(LRScheduler):
         self.group_ratios = _group_ratios(optimizer)
         if schedule.momentum(0) is not None:
             _refuse_without_momentum(optimizer)
+        if schedule.averaging and last_epoch > schedule.averaging.first_step(schedule.budget):
+            raise InvalidScheduleError(
+                f"last_epoch = {last_epoch} lies within the averaging phase, whose mean only a "
+                "state holds: resume with load_state_dict"
+            )
         self._model = model
         self.averaged = _averaged_model(schedule, model)
         super().__init__(optimizer, last_epoch)
@@ -99,7 +104,7 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the schedule's document without provenance, and plain numbers."""
         state = {
-            "schedule": _identity(self.schedule),
+            "schedule": identity(self.schedule),
             "group_ratios": list(self.group_ratios),
             "last_epoch": self.last_epoch,
             "_step_count": self._step_count,
@@ -122,9 +127,9 @@ class ScheduleLR(LRScheduler):
                 f"not the state of a ScheduleLR: expected the keys {', '.join(_STATE_KEYS)}, "
                 f"got {show(keys)}"
             )
-        _refuse_another(state_dict["schedule"], _identity(self.schedule))
-        if (self.averaged is not None) != (_AVERAGED in state_dict):
-            raise InvalidScheduleError("the averaged weights are missing in the state, or too many")
+        last_epoch = whole_number("last_epoch", state_dict["last_epoch"], low=0)
+        step_count = whole_number("_step_count", state_dict["_step_count"], low=1)
+        refuse_another(state_dict["schedule"], self.schedule, last_epoch)
         ratios = state_dict["group_ratios"]
         groups = len(self.optimizer.param_groups)
         if not isinstance(ratios, list) or len(ratios) != groups:
@@ -133,15 +138,13 @@ class ScheduleLR(LRScheduler):
                 f"{groups} parameter groups; build it with the same groups"
             )
         group_ratios = [finite_number("group_ratios", ratio) for ratio in ratios]
-        last_epoch = whole_number("last_epoch", state_dict["last_epoch"], low=0)
-        step_count = whole_number("_step_count", state_dict["_step_count"], low=1)
+        if min(group_ratios) < 0.0:
+            raise InvalidScheduleError(f"group_ratios must be >= 0, got {show(ratios)}")
         if self.averaged is not None:
-            try:
-                self.averaged.load_state_dict(state_dict[_AVERAGED])
-            except RuntimeError as error:
-                raise InvalidScheduleError(
-                    f"the averaged weights in the state are those of another model: {error}"
-                ) from error
+            # A run that had not begun to average may lack them: the schedule now asks for it.
+            mean = state_dict.get(_AVERAGED, self.averaged.state_dict())
+            _refuse_other_weights(mean, self.averaged)
+            self.averaged.load_state_dict(mean)
         self.group_ratios, self.last_epoch, self._step_count = group_ratios, last_epoch, step_count
         for group, value in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], torch.Tensor):
@@ -174,7 +177,8 @@ def _group_ratios(optimizer: torch.optim.Optimizer) -> list[float]:
 
 def _refuse_without_momentum(optimizer: torch.optim.Optimizer) -> None:
     for index, group in enumerate(optimizer.param_groups):
-        if "betas" not in group and not group.get("momentum"):
+        kept = group.get("momentum") or optimizer.defaults.get("momentum")
+        if "betas" not in group and not kept:
             raise InvalidScheduleError(
                 f"this schedule cycles momentum, and parameter group {index} of "
                 f"{type(optimizer).__name__} has none; build the optimizer with momentum, or the "
@@ -209,21 +213,17 @@ def _averaged_model(schedule: Schedule, model: torch.nn.Module | None) -> Averag
     return AveragedModel(model, avg_fn=mean)
 
 
-def _identity(schedule: Schedule) -> dict[str, Any]:
-    """Return the document without provenance: what makes two schedules equal."""
-    document = replace(schedule, provenance={}).to_dict()
-    return {name: value for name, value in document.items() if name != "provenance"}
-
-
-def _refuse_another(state: object, own: dict[str, Any]) -> None:
-    if not isinstance(state, Mapping):
-        raise InvalidScheduleError(f"schedule in the state is no document: {show(state)}")
-    with suppress(DocumentError):  # an older document says the same in other words
-        state = _identity(Schedule.from_dict({**state, "provenance": {}}))
-    for name in sorted(set(own) | set(state), key=str):
-        if name not in own or name not in state or state[name] != own[name]:
-            raise InvalidScheduleError(
-                f"the state belongs to another schedule: {name} is {show(state.get(name))} in the "
-                f"state, {show(own.get(name))} here; build the scheduler from the schedule of "
-                "that run"
-            )
+def _refuse_other_weights(state: object, averaged: AveragedModel) -> None:
+    """Do nothing where the state fits; torch itself would load what fits and then complain."""
+    own = averaged.state_dict()
+    given = state if isinstance(state, Mapping) else {}
+    wrong = [
+        name
+        for name in sorted({*own, *given}, key=str)
+        if getattr(given.get(name), "shape", None) != getattr(own.get(name), "shape", None)
+    ]
+    if not isinstance(state, Mapping) or wrong:
+        raise InvalidScheduleError(
+            f"the averaged weights in the state are those of another model: {show(wrong[:3])} "
+            "differ; build the scheduler with the model of that run"
+        )

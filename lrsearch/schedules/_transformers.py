@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.schedules._snippet import refuse_averaging
-from lrsearch.schedules._wsd import cooldown_steps
+from lrsearch.schedules._averaging import refuse_averaging
+from lrsearch.schedules.shapes._wsd import cooldown_steps
 
 if TYPE_CHECKING:
     from lrsearch.schedules._schedule import Schedule
@@ -48,14 +48,14 @@ def training_arguments(schedule: Schedule, *, approximate: bool = False) -> dict
     return {**arguments, "lr_scheduler_kwargs": details} if details else arguments
 
 
-def scheduler_arguments(schedule: Schedule) -> dict[str, Any]:
+def scheduler_arguments(schedule: Schedule, *, approximate: bool = False) -> dict[str, Any]:
     """Return keyword arguments of `transformers.get_scheduler`, for an optimizer with `lr = peak`.
 
     A cosine with a warm-up exists here exactly (`cosine_warmup_with_min_lr`, told one step more of
     warm-up and of training), while a Trainer would then make one more update.
 
     Raises:
-        UnsupportedError: If there is no such shape; see the module.
+        UnsupportedError: If there is no such shape; as `training_arguments`.
     """
     if schedule.family == "cosine" and schedule.warmup_steps:
         refuse_averaging(schedule, "Hugging Face's get_scheduler")
@@ -65,7 +65,7 @@ def scheduler_arguments(schedule: Schedule) -> dict[str, Any]:
             "num_training_steps": schedule.budget + 1,
             "scheduler_specific_kwargs": {"min_lr_rate": schedule.end_value / schedule.peak},
         }
-    arguments = training_arguments(schedule)
+    arguments = training_arguments(schedule, approximate=approximate)
     return {
         "name": arguments["lr_scheduler_type"],
         "num_warmup_steps": arguments["warmup_steps"],
@@ -90,7 +90,9 @@ def _equivalent(schedule: Schedule) -> tuple[str, dict[str, Any]]:
         case "cosine_restarts" if not end and _restarts_where_ours_do(schedule):
             return "cosine_with_restarts", {"num_cycles": int(shape["cycles"])}
         case "inverse_sqrt" if not end:
-            return "inverse_sqrt", {"timescale": shape["timescale"] * schedule.budget}
+            timescale = shape["timescale"] * schedule.budget
+            if timescale > 1e-6 * schedule.warmup_steps:  # below, their formula cancels
+                return "inverse_sqrt", {"timescale": timescale}
         case "wsd" if shape["cooldown_shape"] in ("linear", "cosine", "1-sqrt"):
             return "warmup_stable_decay", {
                 "num_decay_steps": cooldown_steps(schedule.budget, shape),
@@ -107,6 +109,7 @@ def _equivalent(schedule: Schedule) -> tuple[str, dict[str, Any]]:
 def _restarts_where_ours_do(schedule: Schedule) -> bool:
     """Whether their rounding-prone formula starts every cycle at the step at which ours does."""
     steps, cycles = schedule.span.steps, int(schedule.parameters["cycles"])
-    if schedule.parameters["growth"] != 1.0 or steps % cycles:
+    if schedule.parameters["growth"] != 1.0:
         return False
-    return all((cycles * (k * (steps // cycles) / steps)) % 1.0 == 0.0 for k in range(1, cycles))
+    starts = [(2 * k * steps + cycles) // (2 * cycles) for k in range(1, cycles)]
+    return all((cycles * (start / steps)) % 1.0 == 0.0 for start in starts)

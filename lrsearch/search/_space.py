@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from lrsearch.exceptions import InvalidSpaceError, UnsupportedError
-from lrsearch.schedules import Schedule, families, get_family
+from lrsearch.schedules import Parameter, Schedule, families, get_family
 from lrsearch.search._alignment import alignment
 from lrsearch.search._dimension import (
     Dimension,
@@ -21,6 +22,9 @@ from lrsearch.search._plan import Plan
 from lrsearch.stability import Edge
 
 SPACE_VERSION = 1
+# What a space holds otherwise than a schedule's own default: it does not know whether there is a
+# momentum to cycle.
+HELD: Mapping[str, float | str] = {"momentum": "kept"}
 # What a space searches unasked: the shapes that a budget asks for, without near-copies of them.
 DEFAULT_FAMILIES = ("constant", "linear", "cosine", "wsd", "uba")
 FAMILY = "schedule_family"
@@ -45,9 +49,11 @@ class ScheduleSpace:
             twice what the edge was off by on its development tasks (1.2 octaves root mean square);
             the prior, not the bounds, keeps the search near 1.
         warmup: Linear warm-up as a share of the budget: a number, or ``(low, high)`` to search it.
-        parameters: Settings for shape parameters by name: a value fixes one, ``(low, high)``
-            narrows its range, a list gives choices. Example: ``{"cooldown": 0.2, "phi": (0.5,
-            5.0)}``.
+        parameters: Settings for shape parameters by name, or by family and name: a value fixes
+            one, ``(low, high)`` narrows its range, a list gives choices. Example:
+            ``{"cooldown": 0.2, "uba.phi": (0.5, 5.0)}``. What a family declares to matter is
+            searched in its own range if nothing is said; everything else keeps its default, and
+            one_cycle leaves momentum alone.
 
     Raises:
         InvalidSpaceError: If a value makes no sense; the message names it.
@@ -85,10 +91,12 @@ class ScheduleSpace:
                 "warmup must be a share of the budget in [0, 1), or (low, high), "
                 f"got {self.warmup!r}."
             )
-        known = {p.name for name in families() for p in get_family(name).parameters}
-        if stray := set(self.parameters) - known:
+        declared = [(name, p.name) for name in self.families for p in get_family(name).parameters]
+        known = {name for _, name in declared} | {f"{family}.{name}" for family, name in declared}
+        if stray := set(map(str, self.parameters)) - known:
             raise InvalidSpaceError(
-                f"unknown shape parameters {sorted(stray)}; known: {', '.join(sorted(known))}."
+                f"unknown shape parameters {sorted(stray)}; the families of this space have: "
+                f"{', '.join(f'{family}.{name}' for family, name in declared) or 'none'}."
             )
         self.dimensions()
         self._check_room()
@@ -98,8 +106,7 @@ class ScheduleSpace:
         found = [Dimension(FAMILY, choices=self.families)]
         for name in self.families:
             for declared in get_family(name).parameters:
-                setting = as_setting(self.parameters.get(declared.name))
-                dimension = shape_dimension(name, declared, setting)
+                dimension = shape_dimension(name, declared, self.setting(name, declared))
                 if dimension is not None:
                     found.append(dimension)
         if isinstance(self.warmup, tuple):
@@ -177,31 +184,35 @@ class ScheduleSpace:
         study = getattr(getattr(trial, "study", None), "study_name", None)
         return plan.schedule(**({} if study is None else {"study": study, "trial": number}))
 
+    def setting(self, family: str, declared: Parameter) -> Setting | None:
+        """What is said of a family's parameter: by family and name, by name, or not at all."""
+        general = self.parameters.get(declared.name, HELD.get(declared.name))
+        return as_setting(self.parameters.get(f"{family}.{declared.name}", general))
+
     def _check_room(self) -> None:
         """Refuse a budget that is too short for a shape in the space: now, not in some trial."""
         dimensions = {dimension.name: dimension for dimension in self.dimensions()}
         for name in self.families:
             family = get_family(name)
-            largest: dict[str, Any] = {}
+            corners = []
             for declared in family.parameters:
-                setting = as_setting(self.parameters.get(declared.name))
+                setting = self.setting(name, declared)
                 fixed = setting if isinstance(setting, float | str) else declared.default
                 searched = dimensions.get(f"{name}_{declared.name}")
-                choices = searched.choices if searched else ()
-                numeric = [choice for choice in choices if isinstance(choice, float)]
-                high = max(numeric) if numeric else searched.high if searched else fixed
-                largest[declared.name] = fixed if declared.choices else high
-            if (room := family.room(self.budget, largest)) > self.budget:
-                raise InvalidSpaceError(
-                    f"schedule family {name!r} with {largest} needs {room} steps, more than the "
-                    f"budget of {self.budget}: leave the family out, or narrow its parameters."
-                )
+                corners.append((searched.choices or (searched.high,)) if searched else (fixed,))
+            for corner in product(*corners):
+                shape = {p.name: v for p, v in zip(family.parameters, corner, strict=True)}
+                if (room := family.room(self.budget, shape)) > self.budget:
+                    raise InvalidSpaceError(
+                        f"schedule family {name!r} with {shape} needs {room} steps, more than the "
+                        f"budget of {self.budget}: leave it out, or narrow its parameters."
+                    )
 
     def _shape(self, values: Mapping[str, Any]) -> Schedule:
         name = str(values[FAMILY])
         shape: dict[str, Any] = {}
         for declared in get_family(name).parameters:
-            setting = as_setting(self.parameters.get(declared.name))
+            setting = self.setting(name, declared)
             fixed = setting if isinstance(setting, float | str) else declared.default
             shape[declared.name] = values.get(f"{name}_{declared.name}", fixed)
         warmup = self.warmup if isinstance(self.warmup, float | int) else values[WARMUP]

@@ -125,12 +125,27 @@ def test_states_with_and_without_averages_are_told_apart() -> None:
     state = scheduler.state_dict()
     with pytest.raises(InvalidScheduleError, match="averaging is None in the state"):
         scheduler.load_state_dict(Schedule("linear", 0.1, T).torch(optimizer).state_dict())
-    with pytest.raises(InvalidScheduleError, match="averaged weights are missing"):
-        scheduler.load_state_dict({k: v for k, v in state.items() if k != "averaged"})
-    other = torch.nn.Linear(4, 4)
+    for nonsense in (None, {}, {"n_averaged": 3}):
+        with pytest.raises(InvalidScheduleError, match="those of another model"):
+            scheduler.load_state_dict({**state, "averaged": nonsense})
+    other = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(3))
     stranger = averaging.torch(torch.optim.SGD(other.parameters(), lr=1.0), model=other)
     with pytest.raises(InvalidScheduleError, match="those of another model"):
         scheduler.load_state_dict(stranger.state_dict())
+    before = weights(stranger.averaged.module)
+    with pytest.raises(InvalidScheduleError, match="those of another model"):
+        stranger.load_state_dict(scheduler.state_dict())
+    assert torch.equal(weights(stranger.averaged.module), before)  # not even what would fit
+
+
+def test_a_position_within_the_phase_needs_a_state() -> None:
+    schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.5))
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    optimizer.param_groups[0]["initial_lr"] = 1.0
+    assert schedule.torch(optimizer, last_epoch=9, model=net).last_epoch == 10
+    with pytest.raises(InvalidScheduleError, match=r"last_epoch = 11 .* with load_state_dict"):
+        schedule.torch(optimizer, last_epoch=11, model=net)
 
 
 @pytest.mark.parametrize("decay", [None, 0.7])
@@ -151,6 +166,9 @@ def test_the_torch_snippet_averages_alike(decay: float | None) -> None:
         names["update_averaged"](average, net, step)
         scheduler.step()
     torch.testing.assert_close(weights(average.module), weights(expected))
+    counted = int(average.n_averaged)
+    names["update_averaged"](average, net, 22)  # a multiple of 3 after the start, but after the end
+    assert int(average.n_averaged) == counted == 4
 
 
 def test_averaging_belongs_to_the_whole_of_a_join() -> None:

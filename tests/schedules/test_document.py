@@ -85,10 +85,18 @@ def test_made_of_data_goes_through_a_file(tmp_path: Path) -> None:
         assert twin.values().tolist() == schedule.values().tolist()
 
 
+def test_a_document_of_joins_without_end_is_refused() -> None:
+    part = Schedule("linear", 1.0, 9).to_dict()
+    for _ in range(3000):
+        part = {**part, "family": "join", "parameters": {"parts": [part]}}
+    with pytest.raises(DocumentError, match="joins in joins, more than 8 deep"):
+        Schedule.from_dict(part)
+
+
 def test_a_bad_part_is_refused_by_name() -> None:
     good = join(Schedule("linear", 0.1, 9)).to_dict()
     part = {**good["parameters"]["parts"][0], "budget": 0}  # type: ignore[index,call-overload,dict-item]
-    with pytest.raises(DocumentError, match="budget must be a whole number >= 1, got 0"):
+    with pytest.raises(DocumentError, match=r"parts\[0\]: .*budget must be .* >= 1, got 0"):
         Schedule.from_dict({**good, "parameters": {"parts": [part]}})
     with pytest.raises(DocumentError, match=r"parts\[0\] must be a schedule, got 'linear'"):
         Schedule.from_dict({**good, "parameters": {"parts": ["linear"]}})

@@ -44,6 +44,8 @@ SCHEDULES = [
     Schedule("cosine_restarts", 0.3, 60, {"cycles": 1}),
     Schedule("cyclic", 0.3, 61, {"cycles": 3, "low": 0.2, "rise": 0.3, "decay": 0.5}, 2, 0.05),
     Schedule("cyclic", 0.3, 61, {"cycles": 1}),
+    *(Schedule("cyclic", 0.3, 61, {"cycles": 2, "rise": rise}) for rise in (0.0, 1.0)),
+    Schedule("exponential", 0.3, 60, {"ratio": 1e-200}),
     Schedule("one_cycle", 0.3, 60, {"anneal": "linear", "momentum": "kept", "rise": 0.0}, 2),
     Schedule("one_cycle", 0.3, 60, {"anneal": "linear", "start": 0.2}, 4, 0.01),
     Schedule("power", 0.3, 60, {"cap": 0.01, "exponent": 1.0}, 20),
@@ -122,9 +124,40 @@ def test_snippet_refuses_what_it_cannot_do() -> None:
     exec(to_torch(Schedule("cosine", 0.1, 10)), names)
     with pytest.raises(ValueError, match="step must be >= 0, got -1"):
         names["learning_rate"](-1)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.0)
-    with pytest.raises(ValueError, match=r"needs a learning rate above 0, got 0.0"):
-        names["scheduler"](optimizer)
+    parameter = torch.nn.Parameter(torch.ones(1))
+    for rate in (0.0, float("inf"), float("nan")):
+        optimizer = torch.optim.SGD([parameter], lr=0.1)
+        optimizer.param_groups[0]["lr"] = rate
+        with pytest.raises(ValueError, match=f"needs a learning rate above 0, got {rate}"):
+            names["scheduler"](optimizer)
+    optimizer = torch.optim.SGD([{"params": [parameter], "lr": 0.5, "initial_lr": 1.0}])
+    names["scheduler"](optimizer)  # the ratio is to what torch calls initial_lr
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_snippet_cycles_the_momentum_that_there_is() -> None:
+    torch = pytest.importorskip("torch")
+    names: dict[str, Any] = {}
+    schedule = Schedule("one_cycle", 0.1, 10)
+    exec(to_torch(schedule), names)
+    parameter = torch.nn.Parameter(torch.ones(1))
+    adam = torch.optim.Adam([parameter], lr=0.1)
+    names["scheduler"](adam)
+    assert adam.param_groups[0]["betas"] == (pytest.approx(0.95), 0.999)
+    assert "momentum" not in adam.param_groups[0]
+    for optimizer in (torch.optim.SGD([parameter], lr=0.1), torch.optim.Adagrad([parameter])):
+        with pytest.raises(ValueError, match="cycles momentum; build the optimizer with some"):
+            names["scheduler"](optimizer)
+        assert not optimizer.param_groups[0].get("momentum")
+
+
+def test_a_join_of_many_parts_is_code_too(tmp_path: Path) -> None:
+    parts = [Schedule("linear", 0.1 + index / 1000, 2) for index in range(300)]
+    schedule = join(*parts)
+    names: dict[str, Any] = {}
+    exec(to_torch(schedule), names)
+    used = [names["learning_rate"](step) for step in range(600)]
+    assert used == pytest.approx(schedule.values().tolist(), rel=1e-12)
 
 
 def test_snippet_tells_where_it_comes_from() -> None:

@@ -96,6 +96,55 @@ def test_optax_source_is_an_optax_schedule(schedule: Schedule) -> None:
         assert momenta == pytest.approx([schedule.momentum(step) for step in range(T)], abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["uint64", "uint8", "int8", "int64", "float64"])
+def test_numpy_source_takes_steps_of_every_kind(kind: str) -> None:
+    schedule = Schedule("linear", 0.1, 100)
+    steps = np.array([0, 8, 100, 120]).astype(kind)
+    rates = namespace(to_numpy(schedule))["learning_rate"](steps)
+    np.testing.assert_allclose(rates, [0.1, 0.092, 0.0, 0.0], atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (Schedule("uba", PEAK, T, {"phi": 1e39}), "phi = 1e\\+39 becomes inf"),
+        (Schedule("uba", PEAK, T, {"phi": 1e-50}), "phi = 1e-50 becomes 0.0"),
+        (Schedule("rex", PEAK, T, {"alpha": 1 - 1e-9}), "alpha = 0.999999999 becomes 1.0"),
+        (Schedule("linear", 1e-50, T), "peak = 1e-50 becomes 0.0"),
+        (Schedule("linear", PEAK, 2**31), "int32, which a budget of 2147483648 exceeds"),
+    ],
+)
+def test_what_single_precision_cannot_say_is_refused(schedule: Schedule, said: str) -> None:
+    with pytest.raises(UnsupportedError, match=said):
+        to_optax(schedule)
+
+
+def test_extreme_ratios_in_single_precision() -> None:
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    for schedule in (
+        Schedule("exponential", PEAK, T, {"ratio": 1e-30}),
+        Schedule("wsd", PEAK, T, {"cooldown_shape": "exponential", "cooldown_ratio": 1e-30}),
+    ):
+        learning_rate = jax.jit(namespace(to_optax(schedule))["learning_rate"])
+        used = [float(learning_rate(step)) for step in range(T)]
+        assert used == pytest.approx(schedule.values().tolist(), abs=1e-5 * PEAK)
+
+
+def test_momentum_in_optax() -> None:
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    schedule = Schedule("one_cycle", PEAK, T)
+    names = namespace(to_optax(schedule))
+    optimizer = optax.inject_hyperparams(optax.sgd)(
+        learning_rate=names["learning_rate"], momentum=names["momentum"]
+    )
+    weight = jax.numpy.zeros(())
+    state = optimizer.init(weight)
+    for step in range(T):
+        _, state = optimizer.update(jax.numpy.ones(()), state, weight)
+        assert float(state.hyperparams["momentum"]) == pytest.approx(schedule.momentum(step))
+
+
 def test_an_optax_optimizer_takes_these_steps() -> None:
     jax = pytest.importorskip("jax", reason="jax is not installed")
     optax = pytest.importorskip("optax", reason="optax is not installed")
@@ -242,6 +291,7 @@ def test_their_warmup_is_another() -> None:
         schedule.transformers()
     with pytest.raises(UnsupportedError, match="approximate=True"):
         scheduler_arguments(schedule)
+    assert scheduler_arguments(schedule, approximate=True)["num_warmup_steps"] == 9
     arguments = schedule.transformers(approximate=True)
     assert arguments == {
         "learning_rate": PEAK,

@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Averaging, Schedule
+from lrsearch.theory import longer_cooldown, lower_second_stage
 
 T = 60
 
@@ -294,3 +295,104 @@ def test_broken_states_are_refused(changes: dict[str, Any], said: str) -> None:
 def test_state_of_another_scheduler_is_refused(state: Any) -> None:
     with pytest.raises(InvalidScheduleError, match="not the state of a ScheduleLR"):
         Schedule("linear", 0.3, T).torch(sgd(0.1)).load_state_dict(state)
+
+
+# Going on under another schedule that agrees so far.
+
+
+def stepped(schedule: Schedule, steps: int) -> dict[str, Any]:
+    optimizer = sgd(0.2)
+    scheduler = schedule.torch(optimizer)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+    return scheduler.state_dict()
+
+
+RUN = Schedule("wsd", 0.3, 100, {}, 10, 0.01)
+
+
+@pytest.mark.parametrize("steps", [0, 7, 30, 80])
+@pytest.mark.parametrize(
+    "longer",
+    [RUN.extend(200), lower_second_stage(RUN, 200), longer_cooldown(RUN, 150)],
+    ids=lambda s: s.family,
+)
+def test_a_checkpoint_of_the_stable_phase_goes_on_under_a_longer_schedule(
+    longer: Schedule, steps: int
+) -> None:
+    optimizer = sgd(0.2)
+    scheduler = longer.torch(optimizer)
+    scheduler.load_state_dict(stepped(RUN, steps))
+    used = []
+    for _ in range(steps, longer.budget):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert used == longer.values()[steps:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("other", "steps"),
+    [
+        (RUN.extend(200), 81),  # the cooldown has begun
+        (RUN.extend(200), 99),
+        (RUN.rescale(200), 30),  # another warm-up
+        (Schedule("wsd", 0.31, 200, {}, 10, 0.01), 30),
+        (Schedule("constant", 0.3, 25, {}, 10), 26),
+        (Schedule("wsd", 0.3, 200, {}, 10, 0.01, averaging=Averaging(0.1)), 30),
+    ],
+)
+def test_what_does_not_agree_so_far_is_refused(other: Schedule, steps: int) -> None:
+    net = torch.nn.Linear(1, 1)
+    scheduler = other.torch(torch.optim.SGD(net.parameters(), lr=0.2), model=net)
+    with pytest.raises(InvalidScheduleError, match=rf"that continues it .* of step {steps}\)"):
+        scheduler.load_state_dict(stepped(RUN, steps))
+
+
+def test_averaging_ends_the_stable_phase() -> None:
+    net = torch.nn.Linear(1, 1)
+    early = Schedule("wsd", 0.3, 100, averaging=Averaging(0.5))
+    assert early.stable_steps == 50
+    late = early.extend(200)
+    assert late.stable_steps == 100
+
+    def scheduler(schedule: Schedule) -> Any:
+        return schedule.torch(torch.optim.SGD(net.parameters(), lr=0.2), model=net)
+
+    before, after = (scheduler(early) for _ in range(2))
+    for one, steps in ((before, 50), (after, 51)):
+        for _ in range(steps):
+            one.optimizer.step()
+            one.step()
+    scheduler(late).load_state_dict(before.state_dict())
+    with pytest.raises(InvalidScheduleError, match="another schedule: budget is 100 in the state"):
+        scheduler(late).load_state_dict(after.state_dict())
+
+
+def test_a_state_of_the_first_document_version_is_known() -> None:
+    for schedule in (RUN, Schedule("uba", 0.3, 100)):
+        state = stepped(schedule, 90)
+        old = {k: v for k, v in state["schedule"].items() if k != "averaging"}
+        added = {"cooldown_ratio", "cycles"}
+        old["parameters"] = {k: v for k, v in old["parameters"].items() if k not in added}
+        scheduler = schedule.torch(sgd(0.2))
+        scheduler.load_state_dict({**state, "schedule": {**old, "version": 1}})
+        assert scheduler.last_epoch == 90
+
+
+def test_ratios_below_zero_are_refused() -> None:
+    state = stepped(RUN, 3)
+    with pytest.raises(InvalidScheduleError, match=r"group_ratios must be >= 0, got \[-5.0\]"):
+        RUN.torch(sgd(0.2)).load_state_dict({**state, "group_ratios": [-5.0]})
+
+
+def test_the_last_rate_of_a_tensor_is_a_copy() -> None:
+    optimizer = sgd(torch.tensor(0.2))
+    scheduler = RUN.torch(optimizer)
+    scheduler.load_state_dict(stepped(RUN, 5))
+    kept = scheduler.get_last_lr()[0]
+    before = float(kept)
+    optimizer.step()
+    scheduler.step()
+    assert float(kept) == before

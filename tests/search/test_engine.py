@@ -121,12 +121,16 @@ def expected_names(space: ScheduleSpace, family: str) -> set[str]:
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[ScheduleSpace, list[TrialRecord]]:
     low = draw(st.floats(-6, 5))
+    names = tuple(draw(st.permutations(families())))[: draw(st.integers(1, 5))]
+    chosen: list[dict[str, Any]] = [{}]
+    chosen += [{"uba.phi": [1, 2]}] * ("uba" in names)
+    chosen += [{"wsd.cooldown": (0.15, 0.2)}] * ("wsd" in names)
     space = ScheduleSpace(
         100,
-        families=tuple(draw(st.permutations(families())))[: draw(st.integers(1, 5))],
+        families=names,
         multiplier=(2.0**low, 2.0 ** (low + draw(st.floats(0.01, 9.0)))),
         warmup=draw(st.sampled_from([0.05, (0.0, 0.2), (0.1, 0.1)])),
-        parameters=draw(st.sampled_from([{}, {"phi": [1, 2]}, {"cooldown": (0.15, 0.2)}])),
+        parameters=draw(st.sampled_from(chosen)),
     )
     objectives = draw(st.integers(1, 3))
     number = st.floats(-5, 5) | st.sampled_from([math.nan, math.inf, -math.inf])

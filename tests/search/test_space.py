@@ -102,6 +102,9 @@ class FakeTrial:
         ({"families": "step", "parameters": {"drops": (1, 2.5)}}, "2.5"),
         ({"families": "step", "parameters": {"drops": (1, 40)}}, "(1, 40)"),
         ({"families": "step", "budget": 3}, "'step'"),
+        ({"families": "step", "budget": 6, "parameters": {"spacing": ["equal", "halving"]}}, "8"),
+        ({"families": "rex", "parameters": {"phi": 1.0}}, "rex.alpha"),
+        ({"families": ("rex", "uba"), "parameters": {"rex.phi": 1.0}}, "'rex.phi'"),
         ({"families": "cyclic", "parameters": {"cycles": 51}}, "102 steps"),
         ({"parameters": {"cooldown_shape": []}}, "'cooldown_shape'"),
         ({"parameters": {"phi": (0.0, 2.0)}}, "(0.0, 2.0)"),
@@ -122,7 +125,7 @@ def test_nonsense_is_refused_by_its_value(options: dict[str, Any], named: str) -
 def test_messages_name_what_there_is() -> None:
     with pytest.raises(InvalidSpaceError, match=r"known: constant, linear, cosine, wsd, uba"):
         ScheduleSpace(100, families=("zigzag",))
-    with pytest.raises(InvalidSpaceError, match=r"known: alpha, anneal, cap, cooldown"):
+    with pytest.raises(InvalidSpaceError, match=r"have: wsd.cooldown, wsd.cooldown_shape, wsd"):
         ScheduleSpace(100, parameters={"beta": 1.0})
 
 
@@ -184,6 +187,31 @@ def test_what_matters_is_searched_and_the_rest_on_demand() -> None:
     held = ScheduleSpace(100, families="step", parameters={"drops": 1, "spacing": "halving"})
     plan = held.plan({FAMILY: "step", "step_factor": 0.2, MULTIPLIER: 1.0}, 0.1)
     assert plan.parameters == {"drops": 1.0, "factor": 0.2, "spacing": "halving"}
+
+
+def test_a_setting_may_name_its_family() -> None:
+    space = ScheduleSpace(
+        100,
+        families=("wsd", "power"),
+        parameters={"cooldown": 0.3, "power.cooldown": (0.1, 0.2)},
+    )
+    names_found = names(space)
+    assert "wsd_cooldown" not in names_found
+    assert "power_cooldown" in names_found
+    assert space.plan({FAMILY: "wsd", MULTIPLIER: 1.0}, 0.1).parameters["cooldown"] == 0.3
+    other = ScheduleSpace(100, families=("wsd", "power"), parameters={"cooldown": 0.3})
+    assert other.fingerprint() != space.fingerprint()
+
+
+def test_a_space_cycles_momentum_only_when_asked() -> None:
+    def momentum(**settings: Any) -> Any:
+        space = ScheduleSpace(100, families="one_cycle", parameters=settings)
+        return space.plan({FAMILY: "one_cycle", MULTIPLIER: 1.0}, 0.1).parameters["momentum"]
+
+    assert momentum() == "kept"
+    assert momentum(momentum="cycled") == "cycled"
+    searched = ScheduleSpace(100, families="one_cycle", parameters={"momentum": ["cycled", "kept"]})
+    assert "one_cycle_momentum" in names(searched)
 
 
 def test_numpy_numbers_are_numbers() -> None:
@@ -402,12 +430,14 @@ def spaces(draw: st.DrawFn) -> ScheduleSpace:
     share = st.floats(0.0, 1.0, exclude_max=True)
     warmup = draw(share | st.tuples(share, share).map(lambda pair: tuple(sorted(pair))))
     low = draw(st.floats(-20, 19))
+    names = tuple(draw(st.permutations(families())))[: draw(st.integers(1, 5))]
+    had = {declared.name for name in names for declared in get_family(name).parameters}
     return ScheduleSpace(
         draw(st.integers(8, 300)),
-        families=tuple(draw(st.permutations(families())))[: draw(st.integers(1, 5))],
+        families=names,
         multiplier=(2.0**low, 2.0 ** (low + draw(st.floats(0.01, 20.0)))),
         warmup=warmup,
-        parameters={name: value for name, value in parameters.items() if value is not None},
+        parameters={k: v for k, v in parameters.items() if v is not None and k in had},
     )
 
 

@@ -98,14 +98,15 @@ def _within(space: ScheduleSpace, fixed: dict[str, Any]) -> dict[str, Any]:
             f"this study does not search {family}: its families are {', '.join(space.families)}."
         )
     searched = {d.name: d for d in space.dimensions() if d.family == family}
-    defaults = {declared.name: declared.default for declared in get_family(family).parameters}
+    declared = {item.name: item for item in get_family(family).parameters}
     for name, value in fixed.items():
         if name in searched:
             room: Any = searched[name].to_dict()
             inside = _inside(searched[name], value)
         else:
-            held = name.removeprefix(f"{family}_")
-            room = space.parameters.get(held, defaults.get(held))
+            held = declared.get(name.removeprefix(f"{family}_"))
+            setting = space.setting(family, held) if held else None
+            room = setting if setting is not None or held is None else held.default
             inside = name == FAMILY or value == room
         if not inside:
             raise InvalidSpaceError(f"{name} = {value!r} is outside this study's space: {room}.")

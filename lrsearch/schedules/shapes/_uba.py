@@ -23,12 +23,11 @@ import math
 
 import numpy as np
 
-from lrsearch.schedules._cycles import cycles_parameter, edges, locate, locate_source, needed
-from lrsearch.schedules._elementary import sine_squared
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
-from lrsearch.schedules._source import sine_squared as sine_squared_source
+from lrsearch.schedules.shapes._cycles import cycles_parameter, edges, locate, locate_source, needed
+from lrsearch.schedules.shapes._elementary import sine_squared, sine_squared_source
 
 
 def _uba(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:
@@ -48,9 +47,8 @@ def _mean(span: Span, parameters: Parameters) -> float:
 def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
     if parameters["phi"] == 0.0:
         return ["shape = 1.0"]
-    lines = locate_source(dialect, edges(span.steps, parameters["cycles"]))
     return [
-        *(line for line in lines if line != "cycle = 0"),
+        *locate_source(dialect, edges(span.steps, parameters["cycles"])),
         f"phi = {parameters['phi']!r}",
         f"c = {sine_squared_source(dialect, 'left / steps')}",
         f"s = {sine_squared_source(dialect, '(steps - left) / steps')}",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import show
-from lrsearch.schedules._classic import CONSTANT, COSINE, LINEAR
-from lrsearch.schedules._decays import EXPONENTIAL, POLYNOMIAL, REX
 from lrsearch.schedules._family import Family
-from lrsearch.schedules._join import JOIN
-from lrsearch.schedules._one_cycle import ONE_CYCLE
-from lrsearch.schedules._piecewise import PIECEWISE
-from lrsearch.schedules._restarts import COSINE_RESTARTS, CYCLIC
-from lrsearch.schedules._step import STEP
-from lrsearch.schedules._tails import INVERSE_SQRT, POWER
-from lrsearch.schedules._uba import UBA
-from lrsearch.schedules._wsd import WSD
+from lrsearch.schedules.shapes._classic import CONSTANT, COSINE, LINEAR
+from lrsearch.schedules.shapes._cosine_restarts import COSINE_RESTARTS
+from lrsearch.schedules.shapes._cyclic import CYCLIC
+from lrsearch.schedules.shapes._decays import EXPONENTIAL, POLYNOMIAL, REX
+from lrsearch.schedules.shapes._inverse_sqrt import INVERSE_SQRT
+from lrsearch.schedules.shapes._join import JOIN
+from lrsearch.schedules.shapes._one_cycle import ONE_CYCLE
+from lrsearch.schedules.shapes._piecewise import PIECEWISE
+from lrsearch.schedules.shapes._power import POWER
+from lrsearch.schedules.shapes._step import STEP
+from lrsearch.schedules.shapes._uba import UBA
+from lrsearch.schedules.shapes._wsd import WSD
 
 _CHOSEN = (
     *(CONSTANT, LINEAR, COSINE, WSD, UBA),

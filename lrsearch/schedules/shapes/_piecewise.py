@@ -32,7 +32,8 @@ class Levels(Parameter):
             InvalidScheduleError: If there are fewer than two, one lies outside, or none is 1.
         """
         items: Any = value.tolist() if isinstance(value, np.ndarray) else value
-        if isinstance(items, str) or not isinstance(items, Sequence) or len(items) < 2:
+        listed = isinstance(items, Sequence) and not isinstance(items, str | bytes | bytearray)
+        if not listed or len(items) < 2:
             raise InvalidScheduleError(
                 f"{self.name} must be a list of two numbers or more, got {show(value)}"
             )

@@ -65,9 +65,12 @@ def locate(
 
 
 def locate_source(dialect: Dialect, marks: Sequence[int]) -> list[str]:
-    """Return `locate` as code: it replaces `left` and `steps` by those of the cycle."""
+    """Return `locate` as code: it replaces `left` and `steps` by those of the cycle.
+
+    Where there are several cycles, it sets `cycle` as well.
+    """
     if len(marks) == 2:
-        return ["cycle = 0"]
+        return []
     ends = dialect.pick(marks[1:], "cycle")
     lengths = dialect.pick([b - a for a, b in pairwise(marks)], "cycle")
     return [

@@ -16,11 +16,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lrsearch.schedules._elementary import sine_squared
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
-from lrsearch.schedules._source import sine_squared as sine_squared_source
+from lrsearch.schedules.shapes._elementary import sine_squared, sine_squared_source
 
 
 def _rise(span: Span, parameters: Parameters) -> int:
@@ -58,26 +57,32 @@ def _mean(span: Span, parameters: Parameters) -> float:
     return float(rise * (1.0 + parameters["start"]) + (1.0 - rise)) / 2.0
 
 
-def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
+def _curve_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
+    """Return lines that set `curve`, the envelope."""
     rise = _rise(span, parameters)
-    falling = f"left / {span.steps - rise!r}"
+    fraction = f"left / {span.steps - rise!r}"
     if rise:
         rising = "steps - left"
-        fraction = dialect.where(f"{rising} < {rise!r}", f"({rising}) / {rise!r}", falling)
-    else:
-        fraction = falling
+        fraction = dialect.where(f"{rising} < {rise!r}", f"({rising}) / {rise!r}", fraction)
     curve = sine_squared_source(dialect, "f") if parameters["anneal"] == "cosine" else "f"
-    floor = dialect.where(f"steps - left < {rise!r}", repr(parameters["start"]), "0.0")
-    lines = [
-        f"f = {fraction}",
-        f"curve = {curve}",
-        f"low = {floor}",
+    return [f"f = {fraction}", f"curve = {curve}"]
+
+
+def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
+    rising = f"steps - left < {_rise(span, parameters)!r}"
+    return [
+        *_curve_source(dialect, span, parameters),
+        f"low = {dialect.where(rising, repr(parameters['start']), '0.0')}",
         "shape = low * (1.0 - curve) + curve",
     ]
-    if parameters["momentum"] == "cycled":
-        high, low = parameters["high_momentum"], parameters["low_momentum"]
-        lines.append(f"momentum = {high!r} * (1.0 - curve) + {low!r} * curve")
-    return lines
+
+
+def _momentum_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
+    high, low = parameters["high_momentum"], parameters["low_momentum"]
+    return [
+        *_curve_source(dialect, span, parameters),
+        f"momentum = {high!r} * (1.0 - curve) + {low!r} * curve",
+    ]
 
 
 def _momentum_bound(name: str, default: float, doc: str) -> Parameter:
@@ -139,6 +144,7 @@ ONE_CYCLE = Family(
         _momentum_bound("high_momentum", 0.95, "Momentum at both ends."),
     ),
     momentum=_momentum,
+    momentum_source=_momentum_source,
     starts_at_peak=False,
     monotone=False,
 )

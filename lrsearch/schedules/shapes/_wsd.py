@@ -20,15 +20,18 @@ With `end_value = r * peak` the last is `peak^(1 - z) end^z`, the decay of MiniC
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from lrsearch.schedules._elementary import geometric, geometric_mean_factor, sine_squared
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
-from lrsearch.schedules._source import sine_squared as sine_squared_source
+from lrsearch.schedules.shapes._elementary import (
+    geometric,
+    geometric_mean_factor,
+    geometric_source,
+    sine_squared,
+    sine_squared_source,
+)
 
 
 def cooldown_steps(budget: int, parameters: Parameters) -> int:
@@ -60,20 +63,18 @@ def _mean(span: Span, parameters: Parameters) -> float:
 
 
 def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
-    rate = -math.log(parameters["cooldown_ratio"])
+    first = f"cooldown = {cooldown_steps(span.budget, parameters)!r}  # optimizer steps"
     remaining = dialect.minimum("left / cooldown", "1.0")
-    decay = dialect.call("expm1", f"{rate!r} * {remaining}")
-    shape = {
-        "linear": "1.0 - z",
-        "1-sqrt": f"1.0 - {dialect.call('sqrt', 'z')}",
-        "square": "1.0 - z * z",
-        "cosine": sine_squared_source(dialect, remaining),
-        "exponential": f"{decay} / {math.expm1(rate)!r}",
-    }[parameters["cooldown_shape"]]
+    match parameters["cooldown_shape"]:
+        case "cosine":
+            return [first, f"shape = {sine_squared_source(dialect, remaining)}"]
+        case "exponential":
+            return [first, *geometric_source(dialect, remaining, parameters["cooldown_ratio"])]
+    fallen = {"linear": "z", "1-sqrt": dialect.call("sqrt", "z"), "square": "z * z"}
     return [
-        f"cooldown = {cooldown_steps(span.budget, parameters)!r}  # optimizer steps",
+        first,
         f"z = {dialect.maximum('cooldown - left', '0')} / cooldown",
-        f"shape = {shape}",
+        f"shape = 1.0 - {fallen[parameters['cooldown_shape']]}",
     ]
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrsearch.schedules._elementary import sine_squared
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._source import Dialect
-from lrsearch.schedules._source import sine_squared as sine_squared_source
+from lrsearch.schedules.shapes._elementary import sine_squared, sine_squared_source
 
 
 def _constant(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:

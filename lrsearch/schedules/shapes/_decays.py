@@ -17,10 +17,15 @@ from __future__ import annotations
 
 import math
 
-from lrsearch.schedules._elementary import elementwise, geometric, geometric_mean_factor
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
+from lrsearch.schedules.shapes._elementary import (
+    elementwise,
+    geometric,
+    geometric_mean_factor,
+    geometric_source,
+)
 
 
 def _polynomial(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:
@@ -45,9 +50,7 @@ def _exponential_mean(span: Span, parameters: Parameters) -> float:
 
 
 def _exponential_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
-    rate = -math.log(parameters["ratio"])
-    numerator = dialect.call("expm1", f"{rate!r} * (left / steps)")
-    return [f"shape = {numerator} / {math.expm1(rate)!r}"]
+    return geometric_source(dialect, "left / steps", parameters["ratio"])
 
 
 def _rex(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:

@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from lrsearch.schedules._cycles import edges, locate
-from lrsearch.schedules._elementary import elementwise
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
+from lrsearch.schedules.shapes._cycles import edges, locate
+from lrsearch.schedules.shapes._elementary import elementwise
 
 
 def _marks(steps: int, parameters: Parameters) -> list[int]:

@@ -1,19 +1,14 @@
-"""Inverse square root, and the power scheduler: long tails that know little of a horizon.
+"""The power scheduler: a capped power of the step, then a short cooldown[^1].
 
-    inverse_sqrt:  shape = 1 / sqrt(1 + t / tau),  t = step - W,  tau = timescale * T
-    power:         shape = min(1, (step / c)^-exponent),  c = max(cap * T, W), then a cooldown
+    shape = min(1, (step / c)^-exponent),  c = max(cap * T, W),  then a cooldown
 
-The inverse square root is the Transformer's[^1]; with `tau = W` it is `peak * sqrt(W / step)`. It
-never reaches its end, which is only a floor.
+The paper writes `min(eta_max, beta a n^b)` with `n` tokens seen: here the step at which the cap is
+left is a share of the budget, so that the shape rescales. The cap holds at least until the warm-up
+ends. Over the last `N = max(1, round(cooldown * T))` steps the level that was reached decays
+geometrically, to a tenth before the shift that makes it reach its end (our reading: the paper gives
+the decay's length only).
 
-The power scheduler[^2] writes `min(eta_max, beta a n^b)` with `n` tokens seen: here the step at
-which the cap is left is a share of the budget, so that the shape rescales. The cap holds at least
-until the warm-up ends. Over the last `N = max(1, round(cooldown * T))` steps the level that was
-reached decays geometrically, to a tenth before the shift that makes it reach its end (our reading:
-the paper gives the decay's length only).
-
-[^1]: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv 1706.03762.
-[^2]: Shen, Stallone, Mishra, Zhang, Tan, Prasad, Soria, Cox, Panda, "Power Scheduler: A Batch Size
+[^1]: Shen, Stallone, Mishra, Zhang, Tan, Prasad, Soria, Cox, Panda, "Power Scheduler: A Batch Size
     and Token Number Agnostic Learning Rate Scheduler", 2024, arXiv 2408.13359.
 """
 
@@ -23,30 +18,18 @@ import math
 
 import numpy as np
 
-from lrsearch.schedules._elementary import elementwise, geometric, geometric_mean_factor
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
 from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
-from lrsearch.schedules._wsd import cooldown_steps
+from lrsearch.schedules.shapes._elementary import (
+    elementwise,
+    geometric,
+    geometric_mean_factor,
+    geometric_source,
+)
+from lrsearch.schedules.shapes._wsd import cooldown_steps
 
 COOLDOWN_RATIO = 0.1
-
-
-def _inverse_sqrt(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:
-    scale = float(parameters["timescale"]) * span.budget
-    return 1.0 / np.sqrt(1.0 + (span.steps - left) / scale)
-
-
-def _inverse_sqrt_mean(span: Span, parameters: Parameters) -> float:
-    # 2 (sqrt(1 + c) - 1) / c without the cancellation.
-    c = span.steps / (parameters["timescale"] * span.budget)
-    return float(2.0 / (math.sqrt(1.0 + c) + 1.0))
-
-
-def _inverse_sqrt_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
-    scale = parameters["timescale"] * span.budget
-    root = dialect.call("sqrt", f"1.0 + (steps - left) / {scale!r}")
-    return [f"shape = 1.0 / {root}"]
 
 
 def _capped(span: Span, parameters: Parameters) -> float:
@@ -63,7 +46,7 @@ def _power(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:
     return tail * geometric(np.minimum(left / cooldown, 1.0), COOLDOWN_RATIO)
 
 
-def _power_mean(span: Span, parameters: Parameters) -> float:
+def _mean(span: Span, parameters: Parameters) -> float:
     cap, exponent = _capped(span, parameters), float(parameters["exponent"])
     cooldown = cooldown_steps(span.budget, parameters)
     branch = span.budget - cooldown
@@ -72,21 +55,20 @@ def _power_mean(span: Span, parameters: Parameters) -> float:
     level = 1.0
     if branch > cap:
         level = math.pow(branch / cap, -exponent)
-        if exponent == 1.0:
-            area += cap * math.log(branch / cap)
-        else:
-            area += (branch * level - cap) / (1.0 - exponent)
+        # cap (e^d - 1) / (1 - exponent) with d = (1 - exponent) log(branch / cap), also at 1.
+        octaves = math.log(branch / cap)
+        d = (1.0 - exponent) * octaves
+        area += cap * octaves * (math.expm1(d) / d if d else 1.0)
     area += level * cooldown * geometric_mean_factor(COOLDOWN_RATIO)
     return area / span.steps
 
 
-def _power_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
+def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
     cap, cooldown = _capped(span, parameters), cooldown_steps(span.budget, parameters)
-    rate = -math.log(COOLDOWN_RATIO)
-    decay = dialect.call("expm1", f"{rate!r} * {dialect.minimum('left / cooldown', '1.0')}")
+    remaining = dialect.minimum("left / cooldown", "1.0")
     lines = [
         f"cooldown = {cooldown!r}  # optimizer steps",
-        f"shape = {decay} / {math.expm1(rate)!r}",
+        *geometric_source(dialect, remaining, COOLDOWN_RATIO),
     ]
     if span.budget > cap:
         seen = f"({span.budget!r} - {dialect.maximum('left', 'cooldown')}) / {cap!r}"
@@ -97,31 +79,11 @@ def _power_source(dialect: Dialect, span: Span, parameters: Parameters) -> list[
     return lines
 
 
-INVERSE_SQRT = Family(
-    "inverse_sqrt",
-    _inverse_sqrt,
-    _inverse_sqrt_mean,
-    _inverse_sqrt_source,
-    "the Transformer's tail, 1 / sqrt(1 + t / tau); it never reaches its end",
-    parameters=(
-        Parameter(
-            "timescale",
-            default=0.1,
-            low=0.01,
-            high=1.0,
-            log=True,
-            minimum=1e-12,
-            maximum=1e12,
-            doc="tau as a fraction of the whole budget; the learning rate is halved after 3 tau.",
-        ),
-    ),
-    reaches_end=False,
-)
 POWER = Family(
     "power",
     _power,
-    _power_mean,
-    _power_source,
+    _mean,
+    _source,
     "a capped power of the step, then a short geometric cooldown",
     parameters=(
         Parameter(

@@ -6,67 +6,22 @@ their budgets add up to the steps after the warm-up. So it has a peak, rescales,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._family import Family, FloatArray, Parameters, Span
-from lrsearch.schedules._parameter import Parameter
 from lrsearch.schedules._source import Dialect
+from lrsearch.schedules.shapes._parts import Parts
 
 if TYPE_CHECKING:
     from lrsearch.schedules._schedule import Schedule
-
-
-class Parts(Parameter):
-    """Schedules with a largest peak of 1, without averaging and without momentum of their own."""
-
-    def check(self, value: object) -> tuple[Schedule, ...]:
-        """Return the parts as schedules without provenance; documents are read.
-
-        Raises:
-            InvalidScheduleError: If there are none, one is no schedule, averages weights or
-                cycles momentum, or the largest peak is not 1.
-            DocumentError: If one is a document that cannot be read.
-        """
-        from lrsearch.schedules._schedule import Schedule
-
-        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-            raise InvalidScheduleError(
-                f"{self.name} must be a list of schedules, got {show(value)}"
-            )
-        parts = []
-        for index, item in enumerate(value):
-            part = Schedule.from_dict(item) if isinstance(item, Mapping) else item
-            where = f"{self.name}[{index}]"
-            if not isinstance(part, Schedule):
-                raise InvalidScheduleError(f"{where} must be a schedule, got {show(item)}")
-            if part.averaging is not None:
-                raise InvalidScheduleError(
-                    f"{where} averages weights ({part.averaging}); averaging belongs to the whole "
-                    "run: leave it out of the parts and give it to the join"
-                )
-            if part.momentum(0) is not None:
-                raise InvalidScheduleError(
-                    f"{where} cycles momentum, which a join cannot hand over; "
-                    "give it momentum='kept'"
-                )
-            parts.append(replace(part, provenance={}))
-        if max(part.peak for part in parts) != 1.0:
-            raise InvalidScheduleError(
-                f"the largest peak of {self.name} must be 1, got {max(p.peak for p in parts)!r}; "
-                "build it with lrsearch.schedules.join, which divides by it"
-            )
-        return tuple(parts)
-
-    def plain(self, value: tuple[Schedule, ...]) -> list[Any]:
-        """Return the documents of the parts."""
-        return [part.to_dict() for part in value]
 
 
 def join(*schedules: Schedule) -> Schedule:
@@ -84,10 +39,17 @@ def join(*schedules: Schedule) -> Schedule:
         if not isinstance(schedule, Schedule):
             raise InvalidScheduleError(f"part {index} must be a schedule, got {show(schedule)}")
     peak = max((schedule.peak for schedule in schedules), default=0.0)
-    parts = [
-        replace(part, peak=part.peak / peak, end_value=part.end_value / peak, provenance={})
-        for part in schedules
-    ]
+    parts = []
+    for index, part in enumerate(schedules):
+        relative = part.peak / peak
+        if relative == 0.0:
+            raise InvalidScheduleError(
+                f"part {index} has a peak of {part.peak}, too far below the largest of {peak} for "
+                "a float; leave it out"
+            )
+        # Rounding may not lift an end to its peak.
+        end = min(part.end_value / peak, math.nextafter(relative, 0.0))
+        parts.append(replace(part, peak=relative, end_value=end, provenance={}))
     budget = sum(part.budget for part in parts)
     return Schedule("join", peak or 1.0, budget or 1, {"parts": parts})
 
@@ -110,24 +72,34 @@ def _join(left: FloatArray, span: Span, parameters: Parameters) -> FloatArray:
 
 
 def _mean(span: Span, parameters: Parameters) -> float:
-    area = sum(float(part.values().sum()) for part in parameters["parts"])
+    area = 0.0
+    for part in parameters["parts"]:
+        level = part.peak * part.mean_factor + part.end_value * (1.0 - part.mean_factor)
+        warmup = part(part.warmup_steps) * part.warmup_steps / 2.0
+        area += warmup + level * part.span.steps
     return area / span.steps
 
 
 def _source(dialect: Dialect, span: Span, parameters: Parameters) -> list[str]:
-    from lrsearch.schedules._snippet import learning_rate_lines
+    from lrsearch.schedules._body import learning_rate_lines
 
     parts = parameters["parts"]
     starts = _starts(parts)
     lines = ["passed = steps - left"]
-    chosen = f"part_{len(parts) - 1}"
+    calls = [f"rate_{i}(passed - {start!r})" for i, start in enumerate(starts[:-1])]
     for index, part in enumerate(parts):
-        step = dialect.maximum(f"passed - {starts[index]!r}", "0")
         body = (f"    {line}" for line in learning_rate_lines(part, dialect))
-        lines += [f"def rate_{index}(step):", *body, f"part_{index} = rate_{index}({step})"]
-    for index in reversed(range(len(parts) - 1)):
-        chosen = dialect.where(f"passed < {starts[index + 1]!r}", f"part_{index}", chosen)
-    return [*lines, f"shape = {chosen}"]
+        lines += [f"def rate_{index}(step):", *body]
+    within = [f"passed < {end!r}" for end in starts[1:-1]]
+    if not within:
+        return [*lines, f"shape = {calls[0]}"]
+    if dialect.arrays:
+        conditions, rates = ", ".join(within), ", ".join(calls[:-1])
+        chosen = f"{dialect.module}.select([{conditions}], [{rates}], {calls[-1]})"
+        return [*lines, f"shape = {chosen}"]
+    for index, (condition, call) in enumerate(zip(within, calls, strict=False)):
+        lines += [f"{'elif' if index else 'if'} {condition}:", f"    shape = {call}"]
+    return [*lines, "else:", f"    shape = {calls[-1]}"]
 
 
 def _room(budget: int, parameters: Parameters) -> int:
