@@ -11,7 +11,9 @@ refined one is exported as code that needs no lrsearch. One seed shows how; it p
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,16 +24,22 @@ from lrsearch.tasks import load_digits
 from lrsearch.theory import lower_second_stage, rank_families, refine
 
 
-def train(schedule: Schedule, seed: int = 0) -> tuple[float, list[float]]:
-    """Validation loss, and the gradient norm of every update."""
-    torch.manual_seed(seed)
+def train(
+    schedule: Schedule, states: list[Any] | None = None, save_at: int = -1
+) -> tuple[float, list[float], list[Any]]:
+    """Validation loss, the gradient norm of every update, and the states at a step."""
+    torch.manual_seed(0)
     data = load_digits()
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=schedule.peak)
     scheduler = schedule.torch(optimizer)
-    draws = torch.Generator().manual_seed(seed)
-    norms = []
-    for _ in range(schedule.budget):
+    for thing, state in zip((model, optimizer, scheduler), states or (), strict=False):
+        thing.load_state_dict(state)
+    norms, saved = [], []
+    for step in range(scheduler.last_epoch, schedule.budget):
+        if step == save_at:
+            saved = [copy.deepcopy(x.state_dict()) for x in (model, optimizer, scheduler)]
+        draws = torch.Generator().manual_seed(step)
         chosen = torch.randint(len(data.train.labels), (32,), generator=draws)
         loss = nn.functional.cross_entropy(
             model(data.train.images[chosen]), data.train.labels[chosen]
@@ -45,7 +53,7 @@ def train(schedule: Schedule, seed: int = 0) -> tuple[float, list[float]]:
         held_out = nn.functional.cross_entropy(
             model(data.validation.images), data.validation.labels
         )
-    return float(held_out), norms
+    return float(held_out), norms, saved
 
 
 def main() -> None:
@@ -59,13 +67,13 @@ def main() -> None:
     print("the convex bound ranks:", " < ".join(ranked.family for ranked in best))
 
     finished = Schedule("wsd", peak=0.8, budget=options.budget, warmup_steps=options.budget // 20)
-    loss, norms = train(finished)
+    loss, norms, checkpoint = train(finished, save_at=finished.stable_steps)
     print(f"finished run, {finished.budget} steps: validation loss {loss:.4f}")
 
     longer = lower_second_stage(finished, 2 * options.budget)
     print(
-        f"twice the budget, branching off at step {longer.provenance['branch_off_step']} with "
-        f"{longer.provenance['factor']:.2f} times the peak: {train(longer)[0]:.4f}"
+        f"twice the budget, from the checkpoint of step {finished.stable_steps} on with "
+        f"{longer.provenance['factor']:.2f} times the peak: {train(longer, checkpoint)[0]:.4f}"
     )
     refined = refine(finished, norms)
     print(f"refined, peak {refined.peak:.2f}: {train(refined)[0]:.4f}")

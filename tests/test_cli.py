@@ -399,6 +399,44 @@ def test_export_of_one_trial(swept) -> None:
     assert "has no trial 99; its numbers end at 3" in done.err
 
 
+def test_shape_parameters_from_the_command_line(shell) -> None:
+    command = [
+        *("sweep", "digits", "--budget", "40", "--trials", "2", "--families", "step,one_cycle"),
+        *("--parameter", "drops=1,2", "--parameter", "step.factor=0.2..0.4"),
+        *("--parameter", "one_cycle.momentum=kept", "--parameter", "rise=0.2"),
+    ]
+    done = shell.run(*command)
+    assert done.code == 0, done.err
+    (again,) = [line for line in done.out.splitlines() if "go on from here" in line]
+    assert "--parameter drops=1,2 --parameter step.factor=0.2..0.4" in again
+    study = open_study(
+        open_storage(f"sqlite:///{shell.folder}/lrsearch.db", create=False), "digits-40"
+    )
+    found = {d["name"]: d for d in study.user_attrs["lrsearch:space"]["dimensions"]}
+    assert found["step_drops"]["choices"] == [1.0, 2.0]
+    assert (found["step_factor"]["low"], found["step_factor"]["high"]) == (0.2, 0.4)
+    assert "one_cycle_rise" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "drops",
+            "--parameter takes NAME=VALUE, such as wsd.cooldown=0.2 or phi=0.5..5, got 'drops'",
+        ),
+        ("phi=", "--parameter takes NAME=VALUE"),
+        ("phi=high", "no schedule takes this shape parameter: phi must be a finite number"),
+        ("phi=5..2", "must be (low, high)"),
+        ("rex.alpha=0.5", "unknown shape parameters ['rex.alpha']"),
+    ],
+)
+def test_bad_shape_parameters_are_told_before_any_training(shell, text: str, said: str) -> None:
+    done = shell.run("sweep", "digits", "--families", "uba", "--parameter", text)
+    assert done.code == 1
+    assert said in done.err
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "numpy", "optax", "torch", "transformers"])
 def test_every_format_of_a_file(shell, form: str) -> None:
     schedule = Schedule("cosine", 0.1, 10)

@@ -76,7 +76,7 @@ def test_finished_run(tmp_path: Path) -> None:
     assert said[0].startswith("the convex bound ranks: linear < rex < cosine")
     finished, longer = (float(line.rpartition(":")[2].split()[-1]) for line in said[1:3])
     assert longer < finished < 0.5
-    assert "branching off at step 160" in said[2]
+    assert "from the checkpoint of step 160 on" in said[2]
     code = (tmp_path / "refined.py").read_text()
     assert "BUDGET = 200" in code
     compile(code, "refined.py", "exec")

@@ -30,6 +30,7 @@ from lrsearch.cli._terminal import (
 from lrsearch.exceptions import UnsupportedError
 
 if TYPE_CHECKING:
+    from lrsearch.search import Setting
     from lrsearch.training import Task
 
 
@@ -73,6 +74,14 @@ def sweep(
         typer.Option(
             help="schedule families, comma-separated, see `lrsearch families`  "
             "[default: constant,linear,cosine,wsd,uba]"
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="a shape parameter, such as wsd.cooldown=0.1..0.3: a value holds it, LOW..HIGH is "
+            "a range to search, A,B,C are choices; may be repeated",
         ),
     ] = None,
     enqueue: Annotated[
@@ -128,7 +137,11 @@ def sweep(
         console = console_for(json_)
         found = _task(task)
         names = tuple(n.strip() for n in (families or "").split(",") if n.strip())
-        space = ScheduleSpace(found.budget if budget is None else budget, families=names)
+        space = ScheduleSpace(
+            found.budget if budget is None else budget,
+            families=names,
+            parameters=dict(_setting(text) for text in parameter or ()),
+        )
         name = study or f"{found.name}-{space.budget}"
         rates = [_rate(text) for text in enqueue or ()]
         make_folder(out)
@@ -178,7 +191,8 @@ def sweep(
             say(console, again.sentence(found.metric))
         if result.out_of_time:
             say(console, f"out of time after {timeout:g} s: the same command goes on")
-        more = {"--families": families, "--out": None if out == Path() else str(out)}
+        more = [("--families", families), *(("--parameter", text) for text in parameter or ())]
+        more.append(("--out", None if out == Path() else str(out)))
         say(
             console,
             "",
@@ -219,6 +233,28 @@ def _task(spec: str) -> Task:
     from lrsearch.training import find_task
 
     return find_task(spec, EMBEDDED)
+
+
+def _setting(text: str) -> tuple[str, Setting]:
+    """A shape parameter and what is said of it."""
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise UnsupportedError(
+            f"--parameter takes NAME=VALUE, such as wsd.cooldown=0.2 or phi=0.5..5, got {text!r}."
+        )
+    low, dots, high = value.partition("..")
+    ends = _word(low), _word(high)
+    if dots and isinstance(ends[0], float) and isinstance(ends[1], float):
+        return name, (ends[0], ends[1])
+    words = [_word(word.strip()) for word in value.split(",")]
+    return name, words if len(words) > 1 else words[0]
+
+
+def _word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _rate(text: str) -> tuple[str | None, float]:

@@ -74,11 +74,11 @@ def next_steps(
     study: str,
     schedule: Path,
     trials: int,
-    more: dict[str, str | None],
+    more: list[tuple[str, str | None]],
 ) -> list[str]:
     """Commands that go on from a sweep, as a shell takes them."""
     place = ["--storage", storage, "--study", study]
-    kept = [word for name, value in more.items() if value for word in (name, value)]
+    kept = [word for name, value in more if value for word in (name, value)]
     sweep = ["sweep", task, "--budget", str(budget), *place, *kept, "--trials", str(trials)]
     export = ["export", str(schedule), "--format", "torch"]
     return [

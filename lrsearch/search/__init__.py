@@ -2,6 +2,7 @@
 
 from lrsearch.search._decide import decide as decide
 from lrsearch.search._dimension import Dimension as Dimension
+from lrsearch.search._dimension import Setting as Setting
 from lrsearch.search._engine import Engine as Engine
 from lrsearch.search._plan import Plan as Plan
 from lrsearch.search._records import TrialRecord as TrialRecord
@@ -23,6 +24,7 @@ __all__ = [
     "Engine",
     "Plan",
     "ScheduleSpace",
+    "Setting",
     "TrialRecord",
     "decide",
     "ranked",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.theory._curve import FloatArray, IntArray, checked_rates, checked_steps
+from lrsearch.theory._curve import FloatArray, IntArray, Rates, checked_rates, checked_steps
 from lrsearch.theory._law import LossLaw, checked_past
 
 # The paper reports 0.99 to 0.999; its fits use 0.999, a memory of a thousand updates.
@@ -61,8 +61,8 @@ class AnnealingLaw(LossLaw):
 
     def predict(
         self,
-        learning_rates: npt.ArrayLike,
-        steps: npt.ArrayLike,
+        learning_rates: Rates,
+        steps: npt.ArrayLike | None = None,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,
@@ -70,8 +70,8 @@ class AnnealingLaw(LossLaw):
         """Return the losses after `steps` updates, `(k,)`; O(T).
 
         Args:
-            learning_rates: Learning rate of every update, `(T,)`.
-            steps: Updates made, increasing whole numbers in [1, T], `(k,)`.
+            learning_rates: A schedule, or the learning rate of every update, `(T,)`.
+            steps: Updates made, increasing whole numbers in [1, T], `(k,)`; by default T alone.
             previous_rate: See `LossLaw`.
             previous_sum: See `LossLaw`.
 
@@ -89,7 +89,7 @@ class AnnealingLaw(LossLaw):
 
     def final_gradient(
         self,
-        learning_rates: npt.ArrayLike,
+        learning_rates: Rates,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,

@@ -162,6 +162,8 @@ def optimal_peak(
 
     Source: arXiv 2501.18965.
     """
+    if not isinstance(schedule, Schedule):
+        raise InvalidScheduleError(f"optimal_peak takes a Schedule, got {schedule!r}")
     return schedule.peak * convex_bound(schedule, gradient_norms, distance).optimal_scale
 
 

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.schedules import Schedule
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
+# The learning rate of every update: a schedule, or numbers of shape (T,).
+Rates: TypeAlias = Schedule | npt.ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +67,14 @@ class Curve:
         return float(self.learning_rates.max())
 
 
-def checked_rates(learning_rates: npt.ArrayLike) -> FloatArray:
-    """Return learning rates as an array `(T,)`.
+def checked_rates(learning_rates: Rates) -> FloatArray:
+    """Return learning rates as an array `(T,)`; those of a schedule are its `values()`.
 
     Raises:
         InvalidScheduleError: If it is no sequence of finite numbers >= 0, at least one above 0.
     """
+    if isinstance(learning_rates, Schedule):
+        learning_rates = learning_rates.values()
     rates = _floats("learning_rates", learning_rates)
     if len(rates) == 0:
         raise InvalidScheduleError("learning_rates must hold one value an update, got none")
@@ -83,13 +88,15 @@ def checked_rates(learning_rates: npt.ArrayLike) -> FloatArray:
     return rates
 
 
-def checked_steps(steps: npt.ArrayLike, budget: int) -> IntArray:
-    """Return recorded steps as an array `(k,)`.
+def checked_steps(steps: npt.ArrayLike | None, budget: int) -> IntArray:
+    """Return recorded steps as an array `(k,)`; `None` stands for the last update.
 
     Raises:
         InvalidScheduleError: If they are no increasing whole numbers in [1, budget], or none.
     """
-    array = np.asarray(steps)
+    array = np.atleast_1d(np.asarray(budget if steps is None else steps))
+    if np.issubdtype(array.dtype, np.floating) and np.all(array == np.floor(array)):
+        array = array.astype(np.int64)  # as a file gives them
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer) or len(array) == 0:
         raise InvalidScheduleError(
             f"steps must be a sequence of whole numbers, got shape {array.shape} of {array.dtype}"

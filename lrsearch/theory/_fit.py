@@ -46,7 +46,8 @@ class LawFit(Generic[L]):
             1 - sum of squared residuals / sum of squared deviations from the curve's own mean.
         residual: Root mean square of log(loss) - log(prediction) over all losses, exact law.
         converged: Whether the optimiser came to its end from the best start.
-        reason: Why it ended, and which coefficients these curves do not determine.
+        reason: Why it ended, and which coefficients these curves do not determine. It takes the
+            residuals for independent, which those of one run are not, and so names too few.
         dropped: Losses that were not finite and were left out.
     """
 
@@ -176,6 +177,8 @@ def fit_multi_power_law(
 
 def _usable(curves: Sequence[Curve], least: int, coefficients: int) -> tuple[list[Curve], int]:
     """Return the curves without losses that failed, and how many those were."""
+    if isinstance(curves, Curve):
+        raise InvalidScheduleError("curves must be a list of Curve, got one; put it into a list")
     if len(curves) < least:
         raise InvalidScheduleError(
             f"the law needs at least {least} curve{'s' * (least > 1)}, got {len(curves)}; record "

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import numpy.typing as npt
 
 from lrsearch.exceptions import DocumentError, InvalidScheduleError
-from lrsearch.theory._curve import FloatArray
+from lrsearch.theory._curve import FloatArray, Rates
 
 SCHEMA = "lrsearch/law"
 VERSION = 1
@@ -49,18 +49,18 @@ class LossLaw(ABC):
     @abstractmethod
     def predict(
         self,
-        learning_rates: npt.ArrayLike,
-        steps: npt.ArrayLike,
+        learning_rates: Rates,
+        steps: npt.ArrayLike | None = None,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,
     ) -> FloatArray:
-        """Return the losses after `steps` updates, `(k,)`."""
+        """Return the losses after `steps` updates, `(k,)`; after the last one if not given."""
 
     @abstractmethod
     def final_gradient(
         self,
-        learning_rates: npt.ArrayLike,
+        learning_rates: Rates,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,
@@ -69,7 +69,7 @@ class LossLaw(ABC):
 
     def final_loss(
         self,
-        learning_rates: npt.ArrayLike,
+        learning_rates: Rates,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,

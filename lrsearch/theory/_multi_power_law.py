@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.theory._curve import FloatArray, checked_rates, checked_steps
+from lrsearch.theory._curve import FloatArray, Rates, checked_rates, checked_steps
 from lrsearch.theory._law import LossLaw, checked_past
 
 
@@ -57,8 +57,8 @@ class MultiPowerLaw(LossLaw):
 
     def predict(
         self,
-        learning_rates: npt.ArrayLike,
-        steps: npt.ArrayLike,
+        learning_rates: Rates,
+        steps: npt.ArrayLike | None = None,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,
@@ -68,8 +68,8 @@ class MultiPowerLaw(LossLaw):
         Cost: k times the number of updates at which the learning rate changed.
 
         Args:
-            learning_rates: Learning rate of every update, `(T,)`.
-            steps: Updates made, increasing whole numbers in [1, T], `(k,)`.
+            learning_rates: A schedule, or the learning rate of every update, `(T,)`.
+            steps: Updates made, increasing whole numbers in [1, T], `(k,)`; by default T alone.
             previous_rate: See `LossLaw`.
             previous_sum: See `LossLaw`.
 
@@ -97,7 +97,7 @@ class MultiPowerLaw(LossLaw):
 
     def final_gradient(
         self,
-        learning_rates: npt.ArrayLike,
+        learning_rates: Rates,
         *,
         previous_rate: float | None = None,
         previous_sum: float = 0.0,

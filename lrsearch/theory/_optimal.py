@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -10,6 +11,7 @@ from scipy.optimize import minimize
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule
 from lrsearch.theory._curve import FloatArray, IntArray
+from lrsearch.theory._fit import LawFit
 from lrsearch.theory._law import LossLaw
 
 # Knots of the answer, both ends included. Under the published laws 129 come within 1e-4 of the
@@ -25,7 +27,7 @@ ITERATIONS = 500
 
 
 def optimal_schedule(
-    law: LossLaw,
+    law: LossLaw | LawFit[Any],
     budget: int,
     peak: float,
     *,
@@ -42,7 +44,7 @@ def optimal_schedule(
     have been fitted to runs with a like warm-up and peak.
 
     Args:
-        law: A fitted law; the annealing law gives a cliff, see there.
+        law: A law, or the fit that gave it; the annealing law gives a cliff, see there.
         budget: Optimizer steps.
         peak: Learning rate after the warm-up; the law is not asked which one is best.
         end_value: Learning rate at step `budget`, from which the levels are counted.
@@ -59,19 +61,20 @@ def optimal_schedule(
     levels = optimal_levels(
         law, budget, peak, end_value=end_value, warmup_steps=warmup_steps, knots=knots
     )
-    return Schedule(
+    schedule = Schedule(
         "piecewise",
         peak,
         budget,
         {"levels": tuple(map(float, levels))},
         warmup_steps=warmup_steps,
         end_value=end_value,
-        provenance={"law": law.to_dict()},
     )
+    law = law.law if isinstance(law, LawFit) else law
+    return schedule.with_provenance(law=law.to_dict(), predicted_loss=law.final_loss(schedule))
 
 
 def optimal_levels(
-    law: LossLaw,
+    law: LossLaw | LawFit[Any],
     budget: int,
     peak: float,
     *,
@@ -88,6 +91,7 @@ def optimal_levels(
     Raises:
         InvalidScheduleError: As `optimal_schedule`.
     """
+    law = law.law if isinstance(law, LawFit) else law
     frame = Schedule("linear", peak, budget, {}, warmup_steps=warmup_steps, end_value=end_value)
     steps = frame.budget - frame.warmup_steps
     if isinstance(knots, bool) or not isinstance(knots, int) or knots < 2:

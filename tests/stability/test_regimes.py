@@ -226,6 +226,16 @@ def test_one_wild_reading_is_forgiven_either_way() -> None:
     assert below_edge(sharpnesses(0.5, 0.5, 0.001, 0.5, 0.001)) is None
 
 
+def test_nothing_is_too_slow_in_its_first_updates() -> None:
+    def short(budget: int) -> list[Reading]:
+        steps = [budget * share // 100 for share in (10, 15, 20, 25)]
+        return [replace(r, step=s, budget=budget) for r, s in zip(COLD, steps, strict=True)]
+
+    assert below_edge(short(60)) is None
+    assert below_edge(short(396)) is None
+    assert below_edge(short(400)) is not None
+
+
 def with_rates(*rates: float) -> list[Reading]:
     readings = sharpnesses(*(0.05 for _ in rates))
     return [replace(r, learning_rate=x, peak=0.5) for r, x in zip(readings, rates, strict=True)]
