@@ -36,7 +36,7 @@ from lrsearch.search import FAMILY, MULTIPLIER
 from lrsearch.search._alignment import alignment
 from lrsearch.stability import Host
 
-BUDGET = 100
+BUDGET = 400
 SPACE = ScheduleSpace(budget=BUDGET, families=("constant",), warmup=0.0)
 EDGE = 0.3  # trains the curve below; its threshold is about 2 / 0.7
 SEEDED = threading.Lock()  # threads share the generator: one model at a time
@@ -175,7 +175,7 @@ def dying_net() -> nn.Module:
 
 
 def kill(trial: optuna.Trial, step: int, model: nn.Module, optimizer: Any) -> None:
-    if step == 20:  # as one outlier batch does
+    if step == 80:  # as one outlier batch does
         with torch.no_grad():
             model[0].bias.fill_(-1e4)
 
@@ -186,7 +186,7 @@ def test_a_net_whose_units_died_is_stopped_with_the_gradients_trend() -> None:
     assert trial.state == TrialState.PRUNED
     assert verdict.regime == "dead"
     assert verdict.reason.startswith("dead: gradient norm 0 ")
-    assert 20 < verdict.step == run.done[0] < BUDGET
+    assert 80 < verdict.step == run.done[0] < BUDGET
     assert verdict.trend["gradient_norm"] == 0.0
     assert verdict.trend["initial_gradient_norm"] > 0.1
     assert verdict.trend["log_gradient_norm_per_step"] < 0
@@ -357,7 +357,7 @@ def test_without_readings_it_is_the_wrapped_pruner_and_says_so_once(
     study = study_with(StabilityPruner(wrapped))
     with caplog.at_level(logging.WARNING, logger="lrsearch"):
         study.optimize(run, n_trials=3)
-    assert run.done == ([100, 41, 100] if wrapped else [100, 100, 100])
+    assert run.done == ([BUDGET, 41, BUDGET] if wrapped else [BUDGET] * 3)
     (record,) = [r for r in caplog.records if r.name == "lrsearch"]
     assert "no readings" in record.getMessage()
     assert ("ThresholdPruner" if wrapped else "runs on") in record.getMessage()
@@ -470,7 +470,7 @@ def test_the_users_own_should_prune_hears_of_the_readings_too() -> None:
     # A reading without a budget is judged by the plan's: cold, by a quarter of it.
     trial = study.ask()
     SPACE.suggest(trial, EDGE)
-    for step in (15, 20, 25):
+    for step in (60, 80, 100):
         assert not trial.should_prune()
         loss = {"loss": 1.0, "initial_loss": 1.0}
         cold = Reading(step=step, learning_rate=0.1, sharpness=1e-6, threshold=2.0, **loss)
