@@ -114,8 +114,9 @@ class ScheduleLR(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state, and set the optimizer's learning rates to those of its step.
 
-        The optimizer's state may be loaded before or after. Should the groups have other ratios
-        now, those of the state are restored.
+        Load the optimizer's state first: it brings the learning rate of its own schedule, which
+        differs where this one continues another. Should the groups have other ratios now, those
+        of the state are restored.
 
         Raises:
             InvalidScheduleError: If this is the state of another schedule or of another kind of

@@ -30,6 +30,8 @@ BELOW_WINDOW = (0.1, 0.25, 0.5)
 # Updates before which no run is too slow: the measured runs had 400 or more, so that a quarter of
 # them is this many. Of runs of 60 steps the rule stopped some that were among the best.
 FEWEST = 100
+# A learning rate this near to the highest is at the top: the last step of a warm-up counts.
+TOP = 0.99
 # Gradient norm two decades under its start while the loss kept 80 % of its start: nothing is left
 # that could bring it back. (Runs whose curvature and gradients vanished at high loss never won.)
 COLLAPSE = 0.01
@@ -111,9 +113,12 @@ def below_edge(readings: Sequence[Reading]) -> Verdict | None:
     warm-up, one-cycle) neither the loss nor the curvature says what its peak will do.
     """
     first, earliest, latest = BELOW_WINDOW
-    if readings:
-        top = max(range(len(readings)), key=lambda i: readings[i].learning_rate)
-        readings = readings[top:]
+    highest = max((r.learning_rate for r in readings), default=0.0)
+    peak = readings[-1].peak if readings else None
+    if peak is not None and highest < TOP * peak:
+        return None
+    top = [i for i, r in enumerate(readings) if r.learning_rate >= TOP * highest]
+    readings = readings[top[0] :] if top else ()
     points = [
         (r.progress, r.rho_at_peak)
         for r in readings

@@ -132,7 +132,7 @@ def _terms(
     """Return the bound of rates `peak * shape` and norms `steepest * norms`, both at most 1."""
     rest = np.cumsum(shape[::-1])[::-1]
     noise = np.cumsum(np.square(shape * norms)[::-1])[::-1]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         last = float(np.sum(shape[:-1] / rest[1:] * (noise[:-1] / rest[:-1])))
     total = float(rest[0])
     rising = 0.5 * peak * steepest * steepest
@@ -216,6 +216,8 @@ def rank_families(
         return schedule, convex_bound(schedule, gradient_norms, distance)
 
     linear = bound("linear", {})[1].optimal_scale
+    if isinstance(families, str):
+        families = [families]
     wanted = _with_defaults(budget - warmup_steps, budget) if families is None else families
     ranked = []
     for item in wanted:

@@ -94,9 +94,15 @@ def checked_steps(steps: npt.ArrayLike | None, budget: int) -> IntArray:
     Raises:
         InvalidScheduleError: If they are no increasing whole numbers in [1, budget], or none.
     """
-    array = np.atleast_1d(np.asarray(budget if steps is None else steps))
-    if np.issubdtype(array.dtype, np.floating) and np.all(array == np.floor(array)):
-        array = array.astype(np.int64)  # as a file gives them
+    try:
+        array = np.atleast_1d(np.asarray(budget if steps is None else steps))
+    except ValueError as error:
+        raise InvalidScheduleError(f"steps must be whole numbers: {error}") from error
+    if np.issubdtype(array.dtype, np.floating) and np.all(np.isfinite(array)):
+        whole = array.astype(np.int64)  # as a file gives them
+        array = whole if np.all(array == whole) else array
+    elif np.issubdtype(array.dtype, np.unsignedinteger):
+        array = array.astype(np.int64)  # differences of unsigned numbers wrap around
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer) or len(array) == 0:
         raise InvalidScheduleError(
             f"steps must be a sequence of whole numbers, got shape {array.shape} of {array.dtype}"

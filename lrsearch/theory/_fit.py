@@ -32,6 +32,8 @@ ALPHAS = (0.25, 0.5, 1.0)
 SPEEDS = (0.01, 0.1, 1.0)
 BETAS = (0.3, 0.6, 1.2)
 GAMMAS = (0.2, 0.6, 1.0)
+# How far a fit may go, in the same units.
+LIMITS = {"alpha": (1e-3, 5.0), "C": (1e-6, 1e4), "beta": (1e-2, 1e2), "gamma": (1e-3, 3.0)}
 
 L = TypeVar("L", bound=LossLaw)
 
@@ -48,7 +50,7 @@ class LawFit(Generic[L]):
         converged: Whether the optimiser came to its end from the best start.
         reason: Why it ended, and which coefficients these curves do not determine. It takes the
             residuals for independent, which those of one run are not, and so names too few.
-        dropped: Losses that were not finite and were left out.
+        dropped: Losses that were left out: not finite, or recorded before anything moved.
     """
 
     law: L
@@ -78,6 +80,8 @@ def fit_annealing_law(curves: Sequence[Curve], *, decay: float = DECAY) -> LawFi
         InvalidScheduleError: If there is no curve, none anneals, too few losses are finite, or
             there are fewer than two losses a coefficient.
     """
+    if not (isinstance(decay, int | float) and 0.0 <= decay < 1.0):
+        raise InvalidScheduleError(f"decay must be >= 0 and < 1 (paper: 0.999), got {decay!r}")
     known, dropped = _usable(curves, least=1, coefficients=4)
     peak = max(curve.peak for curve in known)
     sums = [
@@ -134,12 +138,18 @@ def fit_multi_power_law(
     """
     held = dict(fixed or {})
     for name, value in held.items():
-        if name not in {"alpha", "beta", "gamma"} or not 0.0 < value < np.inf:
+        real = isinstance(value, int | float) and not isinstance(value, bool)
+        if name not in LIMITS or name == "C" or not real:
             raise InvalidScheduleError(
-                f"fixed may hold alpha, beta and gamma at values above 0, got {name} = {value}"
+                f"fixed may hold alpha, beta and gamma at numbers, got {name} = {value!r}"
             )
-    if block < 1:
-        raise InvalidScheduleError(f"block must be at least 1 update, got {block}")
+        low, high = LIMITS[name]
+        if not low <= value <= high:
+            raise InvalidScheduleError(
+                f"fixed must hold {name} between {low:g} and {high:g}, got {value!r}"
+            )
+    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
+        raise InvalidScheduleError(f"block must be a whole number >= 1 of updates, got {block!r}")
     known, dropped = _usable(curves, least=2, coefficients=7)
     peak = max(curve.peak for curve in known)
     reference = max(float(c.learning_rates[: c.steps[-1]].sum()) for c in known)
@@ -165,9 +175,8 @@ def fit_multi_power_law(
         for alpha in grids["alpha"]:
             (L0, A, B), misfit = _linear(losses, np.exp(-alpha * log_sum), sums)
             starts.append((misfit, np.log([L0, A, alpha, B, C, beta, gamma])))
-    limits = {"alpha": (1e-3, 5.0), "C": (1e-6, 1e4), "beta": (1e-2, 1e2), "gamma": (1e-3, 3.0)}
     names = ("L0", "A", "alpha", "B", "C", "beta", "gamma")
-    best = best_of(model, losses, starts, names, limits, held, STARTS)
+    best = best_of(model, losses, starts, names, LIMITS, held, STARTS)
     L0, A, alpha, B, C, beta, gamma = np.exp(best.logs)
     law = MultiPowerLaw(
         L0, A * reference**alpha, alpha, B / peak, C * peak ** (gamma - 1.0), beta, gamma
@@ -179,6 +188,8 @@ def _usable(curves: Sequence[Curve], least: int, coefficients: int) -> tuple[lis
     """Return the curves without losses that failed, and how many those were."""
     if isinstance(curves, Curve):
         raise InvalidScheduleError("curves must be a list of Curve, got one; put it into a list")
+    if wrong := [curve for curve in curves if not isinstance(curve, Curve)]:
+        raise InvalidScheduleError(f"curves must be a list of Curve, got {wrong[0]!r} in it")
     if len(curves) < least:
         raise InvalidScheduleError(
             f"the law needs at least {least} curve{'s' * (least > 1)}, got {len(curves)}; record "

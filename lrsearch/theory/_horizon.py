@@ -14,7 +14,9 @@ taken as constant.
 With a linear cooldown of 20 % and `T1 / T0` of 1.5 to 4, the longer cooldown ends within 2.3 % of a
 tuned linear decay and the lower second stage within 5.2 %, where the old schedule stretched loses
 10 to 35 %. A longer cooldown ends when all steps after the warm-up are in it: near `5 T0` for that
-run. A lower second stage always exists, and is 17 % worse than a tuned linear decay at `100 T0`.
+run. A lower second stage exists
+at every length, with an end of 0 and more than a few steps, and is 17 % worse than a tuned linear
+decay at `100 T0`.
 
 [^1]: Schaipp, Hägele, Taylor, Simsekli, Bach, "The Surprising Agreement Between Convex
     Optimization Theory and Learning-Rate Scheduling for Large Model Training", 2025,
@@ -47,10 +49,10 @@ def longer_cooldown(schedule: Schedule, budget: int) -> Schedule:
     """Return the `wsd` schedule over `budget` whose optimal peak is that of a finished one.
 
     Peak, warm-up steps, end value and cooldown shape are kept; the cooldown has the whole number
-    of steps `N` at which `gamma*(T1, N)` is nearest to `gamma*(T0, N0)`. The first step of the new
-    cooldown is `branch_off_step` in the provenance. It may lie before that of the finished run (for
-    20 % from about `1.7 T0` on with a linear cooldown, `3.6 T0` with 1-sqrt): then going on takes a
-    checkpoint from before that step, or a new run.
+    of steps `N` at which `gamma*(T1, N)` is nearest to `gamma*(T0, N0)`. The provenance tells its
+    first step, `cooldown_step`, and the last step whose checkpoint the two runs share,
+    `branch_off_step`. That lies before the finished run's own cooldown for long extensions (of 20 %
+    from about `1.7 T0` on with a linear cooldown, `3.6 T0` with 1-sqrt).
 
     Args:
         schedule: A finished schedule of family `wsd`, taken as tuned.
@@ -78,8 +80,6 @@ def longer_cooldown(schedule: Schedule, budget: int) -> Schedule:
     if full < 0.0:
         _refuse_beyond(schedule, budget, 2.0**full)
         below = above
-    elif octaves(below) >= 0.0:
-        above = below
     while above - below > 1:
         middle = (below + above) // 2
         below, above = (middle, above) if octaves(middle) < 0.0 else (below, middle)
@@ -87,7 +87,8 @@ def longer_cooldown(schedule: Schedule, budget: int) -> Schedule:
     return lengthened(steps).with_provenance(
         transfer="longer cooldown",
         transferred_from_budget=schedule.budget,
-        branch_off_step=budget - steps,
+        branch_off_step=min(schedule.stable_steps, budget - steps),
+        cooldown_step=budget - steps,
     )
 
 
@@ -202,12 +203,13 @@ def _stages(schedule: Schedule, budget: int) -> tuple[Schedule, Schedule]:
     branch_off = schedule.stable_steps
     if branch_off <= schedule.warmup_steps:
         raise InvalidScheduleError(
-            f"the schedule is never constant: its cooldown begins at step {branch_off}, right "
+            f"the schedule is never constant: cooldown or averaging begin at {branch_off}, right "
             f"after a warm-up of {schedule.warmup_steps} steps; there is no stage to go on from"
         )
     first = Schedule("constant", schedule.peak, branch_off, {}, schedule.warmup_steps)
     rest = budget - branch_off
-    cooldown = (budget - replace(schedule, budget=budget).stable_steps) / rest
+    plain = replace(schedule, budget=budget, averaging=None)
+    cooldown = (budget - plain.stable_steps) / rest
     parameters = {**schedule.parameters, "cooldown": cooldown}
     return first, replace(
         schedule, budget=rest, parameters=parameters, warmup_steps=0, provenance={}

@@ -136,11 +136,15 @@ class MultiPowerLaw(LossLaw):
 
     def _speed(self, rates: FloatArray) -> FloatArray:
         """Return `eta^-gamma`, infinite at 0, `(n,) -> (n,)`."""
+        if self.gamma == 0.0:
+            return np.ones_like(rates)
         speed = np.full_like(rates, np.inf)
         return np.power(rates, -self.gamma, out=speed, where=rates > 0.0)
 
     def _gain(self, speed: FloatArray, gone: FloatArray) -> FloatArray:
         """Return `G(speed * gone)`, `(n,), (n,) -> (n,)`; 0 where nothing has gone by."""
+        if self.C == 0.0 or self.beta == 0.0:  # nothing anneals, however fast
+            return np.zeros_like(gone)
         x = np.multiply(speed, gone, out=np.zeros_like(gone), where=gone > 0.0)
         gain: FloatArray = -np.expm1(-self.beta * np.log1p(self.C * x))
         return gain

@@ -37,7 +37,8 @@ def optimal_schedule(
 ) -> Schedule:
     """Return the schedule that never rises after its warm-up and has the least predicted loss.
 
-    It is a local optimum, the best from several starts; of the family `piecewise`, linear between
+    It is a local optimum, the best from several starts (one knot takes off at most 98 % of what is
+    left, so a cliff takes two); of the family `piecewise`, linear between
     equally spaced levels. Drops in a single step are left out on purpose: the multi-power law gives
     the whole of a drop the speed of the rate after it, and a search that is free at every step
     gathers its decrements for that little gain (6e-5 of 3.15 in studies/loss_curves). The law must
@@ -69,7 +70,7 @@ def optimal_schedule(
         warmup_steps=warmup_steps,
         end_value=end_value,
     )
-    law = law.law if isinstance(law, LawFit) else law
+    law = _law(law)
     return schedule.with_provenance(law=law.to_dict(), predicted_loss=law.final_loss(schedule))
 
 
@@ -91,7 +92,7 @@ def optimal_levels(
     Raises:
         InvalidScheduleError: As `optimal_schedule`.
     """
-    law = law.law if isinstance(law, LawFit) else law
+    law = _law(law)
     frame = Schedule("linear", peak, budget, {}, warmup_steps=warmup_steps, end_value=end_value)
     steps = frame.budget - frame.warmup_steps
     if isinstance(knots, bool) or not isinstance(knots, int) or knots < 2:
@@ -121,6 +122,15 @@ def optimal_levels(
         finer = np.interp(np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, len(levels)), levels)
         levels = _descend(objective, finer)[1]
     return levels
+
+
+def _law(given: LossLaw | LawFit[Any]) -> LossLaw:
+    law = given.law if isinstance(given, LawFit) else given
+    if not isinstance(law, LossLaw):
+        raise InvalidScheduleError(
+            f"law must be a law or the fit of one, got {law!r}; a document is read by from_dict"
+        )
+    return law
 
 
 def _descend(

@@ -121,9 +121,11 @@ def refine(
     )
     if peak == "kept":
         return refined
-    recorded = np.asarray(gradient_norms, dtype=np.float64)
-    step = np.arange(schedule.budget) * len(recorded) // schedule.budget
-    norms = recorded[step] ** (-EXPONENTS[optimizer] / 2)
+    smooth = _prepared(
+        gradient_norms, smoothing, floor
+    )  # as for the shape: a spike decides nothing
+    step = np.arange(schedule.budget) * len(smooth) // schedule.budget
+    norms = smooth[step] ** (-EXPONENTS[optimizer] / 2)
     ratio = optimal_peak(refined, norms) / optimal_peak(schedule, norms)
     return replace(refined, peak=schedule.peak * ratio)
 
@@ -157,16 +159,15 @@ def refined_shape(
         raise InvalidScheduleError(
             f"optimizer must be one of {', '.join(map(repr, EXPONENTS))}, got {optimizer!r}"
         )
-    _check_fraction("smoothing", smoothing)
-    _check_fraction("floor", floor)
-    smooth = _smoothed(_norms(gradient_norms, zero_is_legal=floor > 0.0), smoothing)
-    smooth = np.maximum(smooth, floor * np.median(smooth))
-    least = smooth.min()
-    if least <= 0.0:  # only with a floor, when most records are 0
-        raise InvalidScheduleError("gradient_norms are 0 at most steps; there is nothing to refine")
-    weights = np.power(least / np.append(smooth, smooth[-1]), -EXPONENTS[optimizer])
+    smooth = _prepared(gradient_norms, smoothing, floor)
+    weights = np.power(smooth.min() / np.append(smooth, smooth[-1]), -EXPONENTS[optimizer])
     shape = np.zeros(weights.size)
     shape[:-1] = weights[:-1] * np.cumsum(weights[:0:-1])[::-1]
+    if not shape.max() > 0.0:
+        raise InvalidScheduleError(
+            f"gradient_norms span from {smooth.min():.3g} to {smooth.max():.3g}, more than a float "
+            "can weigh; give a floor, such as floor=0.1"
+        )
     spent = np.cumsum(shape)
     before = int((1.0 - SPIKE) * (shape.size - 1))
     if spent[before - 1] < 0.5 * spent[-1]:
@@ -177,6 +178,17 @@ def refined_shape(
         )
     shape /= shape.max()
     return shape
+
+
+def _prepared(gradient_norms: npt.ArrayLike, smoothing: float, floor: float) -> FloatArray:
+    """Return the norms as the weights see them: filtered, and lifted to the floor."""
+    _check_fraction("smoothing", smoothing)
+    _check_fraction("floor", floor)
+    smooth = _smoothed(_norms(gradient_norms, zero_is_legal=floor > 0.0), smoothing)
+    smooth = np.maximum(smooth, floor * np.median(smooth))
+    if smooth.min() <= 0.0:  # only with a floor, when most records are 0
+        raise InvalidScheduleError("gradient_norms are 0 at most steps; there is nothing to refine")
+    return smooth
 
 
 def _smoothed(norms: FloatArray, smoothing: float) -> FloatArray:

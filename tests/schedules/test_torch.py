@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Averaging, Schedule
+from lrsearch.schedules import Averaging, Schedule, join
+from lrsearch.schedules._continuation import continues
 from lrsearch.theory import longer_cooldown, lower_second_stage
 
 T = 60
@@ -396,3 +397,31 @@ def test_the_last_rate_of_a_tensor_is_a_copy() -> None:
     optimizer.step()
     scheduler.step()
     assert float(kept) == before
+
+
+def constant(budget: int, peak: float = 0.3) -> Schedule:
+    return Schedule("constant", peak, budget)
+
+
+def test_what_continues_what() -> None:
+    early = Schedule("wsd", 0.3, 200, averaging=Averaging(0.25))
+    assert continues(early, Schedule("wsd", 0.3, 100), 50)  # averaging begins with the next update
+    assert not continues(early, Schedule("wsd", 0.3, 100), 51)
+    assert not continues(Schedule("one_cycle", 0.3, 200), constant(100), 0)  # momentum
+    assert not continues(constant(200, 0.3001), constant(100), 30)
+    assert not continues(join(constant(29), constant(100, 0.2)), constant(100), 30)
+    assert continues(join(constant(30), constant(100, 0.2)), constant(100), 30)
+
+
+def test_the_optimizers_state_is_loaded_first() -> None:
+    longer = lower_second_stage(RUN, 200)
+    optimizer = sgd(0.2)
+    scheduler = RUN.torch(optimizer)
+    for _ in range(80):
+        optimizer.step()
+        scheduler.step()
+    other = sgd(0.2)
+    further = longer.torch(other)
+    other.load_state_dict(optimizer.state_dict())
+    further.load_state_dict(scheduler.state_dict())
+    assert other.param_groups[0]["lr"] == longer(80) < 0.3

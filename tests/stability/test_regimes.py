@@ -250,6 +250,11 @@ def test_a_rising_rate_is_not_judged_before_it_is_at_its_top() -> None:
     # A second, higher stage starts anew; a second, lower cycle does not.
     assert below_edge(with_rates(0.3, 0.3, 0.3, 0.3, 0.5)) is None
     assert below_edge(with_rates(0.5, 0.1, 0.3, 0.4, 0.1)) is not None
+    # Rounding is no rise, and the last step of a warm-up is at the top.
+    assert below_edge(with_rates(*(0.5 - 1e-9 * (5 - i) for i in range(5)))) is not None
+    assert below_edge(with_rates(0.2, 0.499, 0.5, 0.5, 0.4)) is not None
+    # A staircase that has its highest step before it is not judged on a lower one.
+    assert below_edge(with_rates(0.1, 0.1, 0.1, 0.1, 0.1)) is None
 
 
 def test_below_never_outside_its_window() -> None:

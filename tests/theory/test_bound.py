@@ -267,3 +267,19 @@ def test_ranking_leaves_out_what_does_not_fit_unless_asked() -> None:
 def test_nonsense_is_refused_by_name(arguments: tuple[object, ...], said: str) -> None:
     with pytest.raises(InvalidScheduleError, match=said):
         convex_bound(*arguments)  # type: ignore[arg-type]
+
+
+def test_terms_beyond_a_float_are_refused_without_a_warning() -> None:
+    with pytest.raises(InvalidScheduleError, match="beyond what a float"):
+        convex_bound([1.0, 1e-200], [1e-200, 1.0])
+    with pytest.raises(InvalidScheduleError, match="beyond what a float"):
+        convex_bound([1e3, 5e-324])
+
+
+def test_the_optimal_scale_survives_tiny_rates() -> None:
+    tiny = convex_bound([1e-160, 0.5e-160]).optimal_scale
+    assert tiny * 1e-160 == pytest.approx(convex_bound([1, 0.5]).optimal_scale)
+
+
+def test_one_family_may_be_named_alone() -> None:
+    assert rank_families(100, "uba") == rank_families(100, ["uba"])

@@ -95,3 +95,11 @@ def test_a_fit_is_as_good_as_its_law() -> None:
 def test_names_are_no_schedules() -> None:
     with pytest.raises(InvalidScheduleError, match="optimal_peak takes a Schedule, got 'cosine'"):
         optimal_peak("cosine")  # type: ignore[arg-type]
+
+
+def test_unsigned_steps_must_increase_too() -> None:
+    with pytest.raises(InvalidScheduleError, match="steps must increase, got 50 after 90"):
+        Curve(np.ones(100), np.array([90, 50, 20], dtype=np.uint8), [1.0, 1.0, 1.0])
+    for steps in ([1.0, np.inf], [[1], [2, 3]]):
+        with pytest.raises(InvalidScheduleError, match="whole numbers"):
+            Curve(np.ones(100), steps, [1.0, 1.0])  # type: ignore[arg-type]

@@ -110,9 +110,18 @@ def test_coefficients_can_be_held() -> None:
     assert abs(fit.law.C - 2.0) < 0.1
 
 
-@pytest.mark.parametrize("fixed", [{"C": 1.0}, {"beta": 0.0}, {"gamma": float("inf")}])
-def test_what_cannot_be_held_is_refused(fixed: dict[str, float]) -> None:
-    with pytest.raises(InvalidScheduleError, match="fixed may hold alpha, beta and gamma"):
+@pytest.mark.parametrize(
+    ("fixed", "said"),
+    [
+        ({"C": 1.0}, "fixed may hold alpha, beta and gamma at numbers, got C = 1.0"),
+        ({"beta": "0.5"}, "at numbers, got beta = '0.5'"),
+        ({"beta": 0.0}, "fixed must hold beta between 0.01 and 100, got 0.0"),
+        ({"gamma": float("inf")}, "fixed must hold gamma between 0.001 and 3, got inf"),
+        ({"alpha": 50}, "fixed must hold alpha between 0.001 and 5, got 50"),
+    ],
+)
+def test_what_cannot_be_held_is_refused(fixed: dict[str, float], said: str) -> None:
+    with pytest.raises(InvalidScheduleError, match=said):
         fit_multi_power_law(curves(MULTI, ["cosine", "constant"]), fixed=fixed)
 
 
@@ -156,8 +165,36 @@ def test_too_little_is_refused() -> None:
     short = Curve(rates("cosine"), [1000, 2000, 4000], [3.0, 2.9, 2.8])
     with pytest.raises(InvalidScheduleError, match="4 coefficients need at least 8 losses, got 3"):
         fit_annealing_law([short])
-    with pytest.raises(InvalidScheduleError, match="block must be at least 1 update, got 0"):
-        fit_multi_power_law(curves(MULTI, ["cosine", "constant"]), block=0)
+    for block in (0, 2.5, "a"):
+        with pytest.raises(InvalidScheduleError, match=f"whole number >= 1 .* got {block!r}"):
+            fit_multi_power_law(curves(MULTI, ["cosine", "constant"]), block=block)  # type: ignore[arg-type]
+    for decay in (1.0, 1.5, float("nan"), "a"):
+        with pytest.raises(InvalidScheduleError, match="decay must be >= 0 and < 1"):
+            fit_annealing_law(curves(ANNEALING, ["cosine"]), decay=decay)  # type: ignore[arg-type]
+    with pytest.raises(InvalidScheduleError, match="a list of Curve, got 1 in it"):
+        fit_annealing_law([1, 2])  # type: ignore[list-item]
+
+
+def test_exactly_enough_is_taken() -> None:
+    steps = np.arange(300, 4000, 50)
+    losses = ANNEALING.predict(rates("cosine"), steps).copy()
+    losses[::2] = np.nan
+    assert len(steps) == 74
+    assert fit_annealing_law([Curve(rates("cosine"), steps, losses)]).dropped == 37
+    seven = steps[::11]
+    with pytest.raises(InvalidScheduleError, match="at least 8 losses, got 7"):
+        fit_annealing_law(
+            [Curve(rates("cosine"), seven, ANNEALING.predict(rates("cosine"), seven))]
+        )
+    slow = np.linspace(PEAK, 0.9 * PEAK, 4000)  # falls by a tenth of its peak
+    assert fit_annealing_law([Curve(slow, steps, ANNEALING.predict(slow, steps))]).converged
+
+
+def test_a_loss_before_any_movement_is_left_out() -> None:
+    moved = np.concatenate([[0.0], rates("cosine")])
+    losses = np.concatenate([[9.0], ANNEALING.predict(moved, STEPS)])
+    fit = fit_annealing_law([Curve(moved, np.concatenate([[1], STEPS]), losses)])
+    assert fit.dropped == 1
 
 
 def test_what_curves_do_not_determine_is_said() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Averaging, Schedule
+from lrsearch.schedules._continuation import continues
 from lrsearch.theory import (
     convex_bound,
     longer_cooldown,
@@ -80,7 +82,7 @@ def test_the_old_peak_is_the_optimum_again(cooldown_shape: str, ratio: float) ->
     longer = longer_cooldown(finished, int(2000 * ratio))
     assert optimal_peak(longer) == pytest.approx(optimal_peak(finished), rel=2e-3)
     # No other whole number of steps comes nearer.
-    steps = longer.budget - longer.provenance["branch_off_step"]  # type: ignore[operator]
+    steps = longer.budget - longer.provenance["cooldown_step"]  # type: ignore[operator]
     apart = [
         abs(
             math.log(
@@ -107,9 +109,12 @@ def test_all_but_the_cooldown_is_kept() -> None:
     assert (longer.family, longer.peak, longer.budget) == ("wsd", 0.3, 3000)
     assert (longer.warmup_steps, longer.end_value) == (50, 0.003)
     assert longer.parameters["cooldown_shape"] == "1-sqrt"
-    step = longer.provenance["branch_off_step"]
+    step, shared = longer.provenance["cooldown_step"], longer.provenance["branch_off_step"]
     assert isinstance(step, int)
     assert longer(step) == 0.3 > longer(step + 1)
+    assert shared == min(step, finished.stable_steps)
+    assert isinstance(shared, int)
+    assert continues(longer, finished, shared)
     assert longer.provenance["trial"] == 7
     assert longer.provenance["transferred_from_budget"] == 2000
 
@@ -227,11 +232,11 @@ def test_nonsense_is_refused_by_name(transfer: object) -> None:
 
 
 def test_a_second_stage_needs_a_first() -> None:
-    with pytest.raises(InvalidScheduleError, match="never constant: its cooldown begins at step 0"):
-        lower_second_stage(wsd(100, cooldown=1.0), 200)
     with pytest.raises(
-        InvalidScheduleError, match="begins at step 80, right after a warm-up of 80"
+        InvalidScheduleError, match="never constant: cooldown or averaging begin at 0"
     ):
+        lower_second_stage(wsd(100, cooldown=1.0), 200)
+    with pytest.raises(InvalidScheduleError, match="begin at 80, right after a warm-up of 80"):
         lower_second_stage(wsd(100, warmup_steps=80), 200)
 
 
@@ -247,3 +252,34 @@ def test_an_end_value_above_the_second_stage() -> None:
         InvalidScheduleError, match="no second stage makes the old peak the optimum"
     ):
         lower_second_stage(wsd(100, end_value=0.25), 10_000)
+
+
+def test_averaging_moves_the_branch_off_and_nothing_else() -> None:
+    late, early = Averaging(0.9), Averaging(0.5)
+    plain = lower_second_stage(wsd(1000), 2000)
+    assert replace(plain, averaging=late) == lower_second_stage(wsd(1000, averaging=late), 2000)
+    averaged = wsd(1000, averaging=early)
+    joined = lower_second_stage(averaged, 2000)
+    first, second = joined.parameters["parts"]
+    assert (first.budget, joined.averaging) == (500, early)  # weights are averaged from there on
+    assert second.budget - second.stable_steps == 400  # the cooldown keeps its share of the whole
+    assert continues(joined, averaged, 500)
+    longer = longer_cooldown(averaged, 2000)
+    assert longer.provenance["branch_off_step"] == 500
+    assert continues(longer, averaged, 500)
+
+
+def test_an_end_value_counts() -> None:
+    finished = wsd(400, end_value=0.05)
+    joined = lower_second_stage(finished, 900)
+    assert optimal_peak(joined) == pytest.approx(optimal_peak(finished), rel=1e-6)
+
+
+def test_extremes_of_length() -> None:
+    assert 0.0 < second_stage_factor(wsd(40), 36_000, "least-bound") < 0.045
+    assert second_stage_factor(wsd(17), 18) == 1.0
+    with pytest.raises(InvalidScheduleError, match="above the 100 steps"):
+        longer_cooldown(wsd(100, warmup_steps=60), 50)
+    tiny = Schedule("wsd", 0.3, 8, {"cooldown": 0.3122, "cooldown_shape": "exponential"}, 1)
+    longer = longer_cooldown(tiny, 10)
+    assert longer.budget - longer.provenance["cooldown_step"] == 3  # type: ignore[operator]

@@ -55,3 +55,30 @@ def test_a_rise_costs_what_the_fall_brings() -> None:
     rates = np.r_[np.full(100, 1e-5), np.full(50_000, 3e-4), np.full(500_000, 1e-5)]
     power = 2.4 + 0.65 * rates.sum() ** -0.43
     assert LAW.final_loss(rates) == pytest.approx(power, abs=2e-3)
+
+
+def test_a_law_without_speed_anneals_nothing() -> None:
+    rates = np.array([3e-4, 3e-4, 0.0, 1e-4, 0.0])
+    for law in (
+        MultiPowerLaw(2.0, 0.5, 0.5, 400.0, 0.0, 0.6, 0.6),
+        MultiPowerLaw(2.0, 0.5, 0.5, 400.0, 2.0, 0.0, 0.6),
+    ):
+        power = 2.0 + 0.5 * np.cumsum(rates) ** -0.5
+        np.testing.assert_allclose(law.predict(rates, [1, 2, 3, 4, 5]), power)
+        assert law.final_loss(rates) == pytest.approx(power[-1])
+    level = MultiPowerLaw(2.0, 0.5, 0.5, 400.0, 2.0, 0.6, 0.0)  # every rate has speed 1, 0 too
+    assert level.predict(rates)[0] == pytest.approx(level.final_loss(rates))
+    drops, gone = np.array([3e-4, -1e-4, 1e-4]), np.array([1e-4, 1e-4, 0.0])
+    gain = 1.0 - (1.0 + 2.0 * gone) ** -0.6
+    expected = 2.0 + 0.5 * 7e-4**-0.5 - 400.0 * float(drops @ gain)
+    assert level.final_loss(rates) == pytest.approx(expected)
+
+
+def test_gradient_behind_a_rate_of_zero() -> None:
+    law = MultiPowerLaw(L0=2.4, A=0.65, alpha=0.43, B=500.0, C=2.0, beta=0.6, gamma=0.63)
+    rates = np.concatenate([np.full(5, 3e-4), [0.0], np.linspace(2e-4, 1e-4, 6)])
+    _, slopes = law.final_gradient(rates)
+    for i in (7, 9):
+        step = np.eye(12)[i] * 1e-9
+        slope = (law.final_loss(rates + step) - law.final_loss(rates - step)) / 2e-9
+        assert slopes[i] == pytest.approx(slope, rel=1e-4)

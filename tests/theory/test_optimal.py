@@ -110,3 +110,10 @@ def test_small_budgets_and_few_knots(budget: int, knots: int, count: int) -> Non
 def test_what_makes_no_sense_is_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidScheduleError, match=message):
         optimal_schedule(LAW, **{"budget": 100, "peak": PEAK, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_usual_number_of_levels() -> None:
+    law = MultiPowerLaw(L0=2.4, A=0.65, alpha=0.43, B=500.0, C=2.0, beta=0.6, gamma=0.63)
+    assert len(optimal_schedule(law, 500, 3e-4).parameters["levels"]) == 129
+    with pytest.raises(InvalidScheduleError, match=r"a law or the fit of one, got .*from_dict"):
+        optimal_schedule(law.to_dict(), 500, 3e-4)  # type: ignore[arg-type]

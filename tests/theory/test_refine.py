@@ -139,7 +139,9 @@ def test_the_peak_is_the_optimum_of_the_new_shape_where_the_old_one_was(optimize
     old = convex_bound(origin, seen, 1.0)
     # D / G at which the finished run was tuned: there the new peak is at its optimum too.
     distance = origin.peak / optimal_peak(origin, seen)
-    assert convex_bound(refined, seen, distance).optimal_scale == pytest.approx(1.0)
+    # (Up to what the median filter does at the ends.)
+    scale = convex_bound(refined, seen, distance).optimal_scale
+    assert scale == pytest.approx(1.0, abs=2e-3)
     assert convex_bound(refined, seen, distance).value < distance * old.optimal_value
     assert refine(origin, norms, optimizer, peak="kept").peak == 0.3 < refined.peak
 
@@ -280,3 +282,36 @@ def test_nonsense_is_refused_by_name(norms: object, more: dict[str, object], sai
 def test_only_a_schedule_is_refined() -> None:
     with pytest.raises(InvalidScheduleError, match=r"must be a Schedule, got 0\.1"):
         refine(0.1, np.ones(100))  # type: ignore[arg-type]
+
+
+def test_a_spike_decides_neither_shape_nor_peak() -> None:
+    origin = Schedule("wsd", 0.3, 1000, {}, 50)
+    plain = refine(origin, np.ones(1000))
+    for step in (30, 950):
+        norms = np.ones(1000)
+        norms[step] = 100.0
+        assert refine(origin, norms).peak == plain.peak
+    vanished, floored = np.ones(1000), np.ones(1000)
+    vanished[800:], floored[800:] = 0.0, 0.25
+    assert refine(origin, vanished, floor=0.25).peak == pytest.approx(refine(origin, floored).peak)
+
+
+def test_norms_that_no_float_can_weigh() -> None:
+    norms = np.ones(100)
+    norms[0] = 1e-170
+    with pytest.raises(InvalidScheduleError, match=r"more than a float can weigh; give a floor"):
+        refined_shape(norms, smoothing=0.0)
+
+
+def test_just_under_half_before_the_end_is_too_little() -> None:
+    def share(rate: float) -> float:
+        """What a schedule refined from e^(-rate x) spends before its last twentieth."""
+        norms = np.exp(-rate * np.arange(1000) / 1000)
+        weights = np.append(norms, norms[-1]) ** -2.0
+        shape = weights[:-1] * np.cumsum(weights[:0:-1])[::-1]
+        return float(shape[:950].sum() / shape.sum())
+
+    rate = next(rate for rate in np.arange(2.0, 30.0, 0.25) if share(rate) < 0.48)
+    assert share(rate) > 0.42
+    with pytest.raises(InvalidScheduleError, match="half of its learning rate in the last 5%"):
+        refined_shape(np.exp(-rate * np.arange(1000) / 1000), smoothing=0.0)
