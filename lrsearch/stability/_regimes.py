@@ -32,6 +32,8 @@ BELOW_WINDOW = (0.1, 0.25, 0.5)
 FEWEST = 100
 # A learning rate this near to the highest is at the top: the last step of a warm-up counts.
 TOP = 0.99
+# Less of the peak than this, and it is still to come; a decay's first reading may lie below it.
+SEEN_PEAK = 0.5
 # Gradient norm two decades under its start while the loss kept 80 % of its start: nothing is left
 # that could bring it back. (Runs whose curvature and gradients vanished at high loss never won.)
 COLLAPSE = 0.01
@@ -115,7 +117,7 @@ def below_edge(readings: Sequence[Reading]) -> Verdict | None:
     first, earliest, latest = BELOW_WINDOW
     highest = max((r.learning_rate for r in readings), default=0.0)
     peak = readings[-1].peak if readings else None
-    if peak is not None and highest < TOP * peak:
+    if peak is not None and highest < SEEN_PEAK * peak:
         return None
     top = [i for i, r in enumerate(readings) if r.learning_rate >= TOP * highest]
     readings = readings[top[0] :] if top else ()

@@ -255,6 +255,8 @@ def test_a_rising_rate_is_not_judged_before_it_is_at_its_top() -> None:
     assert below_edge(with_rates(0.2, 0.499, 0.5, 0.5, 0.4)) is not None
     # A staircase that has its highest step before it is not judged on a lower one.
     assert below_edge(with_rates(0.1, 0.1, 0.1, 0.1, 0.1)) is None
+    # The first reading of a decay comes after its peak.
+    assert below_edge(with_rates(0.46, 0.44, 0.41, 0.38, 0.35)) is not None
 
 
 def test_below_never_outside_its_window() -> None:
