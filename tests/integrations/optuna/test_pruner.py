@@ -469,11 +469,11 @@ def test_the_users_own_should_prune_hears_of_the_readings_too() -> None:
     assert trial.should_prune()
     # A reading without a budget is judged by the plan's: cold, by a quarter of it.
     trial = study.ask()
-    SPACE.suggest(trial, EDGE)
+    peak = SPACE.suggest(trial, EDGE).peak
     for step in (60, 80, 100):
         assert not trial.should_prune()
         loss = {"loss": 1.0, "initial_loss": 1.0}
-        cold = Reading(step=step, learning_rate=0.1, sharpness=1e-6, threshold=2.0, **loss)
+        cold = Reading(step=step, learning_rate=peak, sharpness=1e-6, threshold=2.0, **loss)
         OptunaHost(trial).emit(cold)
     assert trial.should_prune()
 
