@@ -205,7 +205,8 @@ class Shell:
         """For every optimizer in the order of its making: process, rate, steps done."""
         made: dict[str, list[Any]] = {}
         path = self.folder / ".output" / "log"
-        for line in path.read_text().splitlines() if path.exists() else ():
+        text = path.read_text() if path.exists() else ""
+        for line in text[: text.rfind("\n") + 1].splitlines():  # not one that is being written
             key, pid, rate, steps = line.split()
             made[key] = [int(pid), float(rate), int(steps)]
         return [tuple(entry) for entry in made.values()]

@@ -75,9 +75,9 @@ def tasks(shell):
 
 @pytest.fixture(scope="module")
 def swept(make_shell, tmp_path_factory):
-    """A folder with a finished sweep of seed 3, whose trial 2 was stopped; read only."""
+    """A folder with a finished sweep of seed 2, whose trial 2 was stopped; read only."""
     shell = make_shell(tmp_path_factory.mktemp("swept"))
-    shell.command = shell.run(*sweep(), "--seed", "3", "--out", "found here", picture=True)
+    shell.command = shell.run(*sweep(), "--seed", "2", "--out", "found here", picture=True)
     assert shell.command.code == 0, shell.command.err
     return shell
 

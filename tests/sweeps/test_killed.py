@@ -21,7 +21,7 @@ from lrsearch.training import load_checkpoint
 
 BUDGET, EVERY, TRIALS = 40, 4, 4
 CALIBRATION = 1e-3  # the rate that a calibration makes its optimizer with
-SWEEP = ("sweep", "task.py:task", "--storage", "sqlite:///s.db", "--seed", "3", "--trials")
+SWEEP = ("sweep", "task.py:task", "--storage", "sqlite:///s.db", "--seed", "8", "--trials")
 
 
 def study_in(folder: Path) -> optuna.Study:

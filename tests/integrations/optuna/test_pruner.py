@@ -143,7 +143,7 @@ def test_a_huge_rate_has_diverged(rate: float) -> None:
 
 
 def test_a_loss_that_stays_above_its_start_has_diverged_though_it_is_finite() -> None:
-    run = Run(rate=5.0, model=lambda: nn.Linear(2, 1))  # overshoots a little more every step
+    run = Run(rate=7.6, model=lambda: nn.Linear(2, 1))  # overshoots a little more every step
     trial, verdict = one(run, StabilityPruner())
     assert trial.state == TrialState.PRUNED
     assert (verdict.regime, verdict.side) == ("diverged", "hot")
