@@ -84,9 +84,11 @@ def main() -> None:
             mark = "" if not at_end else "<" if top < base else ">"
             cells.append(f"{mark}{gaps[d, s]:+.2f} ({np.std(draws):.2f})")
         lines.append(f"| {document['task']} | " + " | ".join(cells) + " |")
-    lines.append("| mean | " + " | ".join(f"{g:+.2f}" for g in gaps.mean(axis=0)) + " |")
+    lines.append(
+        "| mean of all tasks | " + " | ".join(f"{g:+.2f}" for g in gaps.mean(axis=0)) + " |"
+    )
     for rule, values in said.items():
-        lines.append(f"| {rule} | " + " | ".join(f"{values[s]:+.2f}" for s in others) + " |")
+        lines.append(f"| rule: {rule} | " + " | ".join(f"{values[s]:+.2f}" for s in others) + " |")
 
     lines += [
         "",
