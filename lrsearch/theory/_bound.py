@@ -22,15 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule, families, get_family
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+from lrsearch.theory._curve import FloatArray
 
 
 @dataclass(frozen=True)

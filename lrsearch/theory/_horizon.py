@@ -34,7 +34,8 @@ from scipy.optimize import brentq, minimize_scalar
 
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule, join
-from lrsearch.theory._bound import Bound, FloatArray, convex_bound
+from lrsearch.theory._bound import Bound, convex_bound
+from lrsearch.theory._curve import FloatArray
 
 CRITERIA = ("same-peak", "least-bound")
 

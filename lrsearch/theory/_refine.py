@@ -22,7 +22,6 @@ so it is refused, unless a `floor` says below which norm all norms count alike.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +30,7 @@ from scipy.ndimage import median_filter
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules import Schedule
 from lrsearch.theory._bound import optimal_peak
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+from lrsearch.theory._curve import FloatArray
 
 # Power of the gradient norm in the weight: of l2 norms for SGD, of l1 norms for Adam.
 EXPONENTS = {"sgd": -2.0, "adam": -1.0}
