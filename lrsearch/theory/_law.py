@@ -91,7 +91,7 @@ class LossLaw(ABC):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, object]) -> Self:
-        """Return the law of a document that `to_dict` wrote.
+        """Return the law of a document that `to_dict` wrote; `LossLaw.from_dict` reads any law.
 
         Raises:
             DocumentError: If it is no document of this law in a version that we know, has keys too
@@ -107,6 +107,12 @@ class LossLaw(ABC):
                 f"law document: version {document.get('version')!r} is not {VERSION}, the one that "
                 "this lrsearch reads; upgrade lrsearch if the document is newer"
             )
+        if cls is LossLaw:
+            laws = {law.LAW: law for law in cls.__subclasses__()}
+            name = document.get("law")
+            if not isinstance(name, str) or name not in laws:
+                raise DocumentError(f"law document: unknown law {name!r}; known: {', '.join(laws)}")
+            return laws[name].from_dict(document)
         if document.get("law") != cls.LAW:
             raise DocumentError(
                 f"law document: holds the law {document.get('law')!r}, not {cls.LAW!r}; read it "

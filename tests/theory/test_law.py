@@ -124,3 +124,12 @@ def test_wrong_arguments_are_refused(law: LossLaw) -> None:
         law.predict([0.0, PEAK], [1, 2])
     with pytest.raises(InvalidScheduleError, match="got 3"):
         law.predict([PEAK, PEAK], [3])
+
+
+def test_the_base_class_reads_any_law() -> None:
+    for law in (AnnealingLaw(2.0, 0.5, 0.5, 0.4), MultiPowerLaw(2.0, 0.5, 0.5, 400, 2, 0.6, 0.6)):
+        read = LossLaw.from_dict(law.to_dict())
+        assert read == law
+        assert type(read) is type(law)
+    with pytest.raises(DocumentError, match="unknown law 'moore'; known: annealing, multi-power"):
+        LossLaw.from_dict({**law.to_dict(), "law": "moore"})
