@@ -468,7 +468,7 @@ def test_families_are_listed_with_what_the_bound_says(shell) -> None:
     for name in families():
         assert name in table
     assert "alpha*=0.5 (0..0.9)" in table
-    assert "cycles*=2 (1|2|3|4)" in table
+    assert "cycles*=2 (1|2|3|4), growth=1 (1|2)" in table
     tiny = json.loads(shell.run("families", "--budget", "2", "--json").out)["families"]
     assert tiny[-1]["bound"] is None
     assert shell.run("families", "--budget", "2").code == 0

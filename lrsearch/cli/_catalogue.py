@@ -17,7 +17,7 @@ def catalogue(budget: int) -> list[dict[str, Any]]:
     bounds = {}
     for name in families():
         try:
-            ((ranked),) = rank_families(budget, [name])
+            (ranked,) = rank_families(budget, [name])
         except InvalidScheduleError:
             continue
         bounds[name] = (ranked.bound, ranked.relative_peak)
@@ -43,7 +43,8 @@ def _declaration(item: Parameter) -> dict[str, Any]:
     return {
         "name": item.name,
         "default": item.default,
-        "searched": list(item.searched or item.choices) or [item.low, item.high],
+        "searched": list(item.searched or item.choices),
+        "range": None if item.searched or item.choices else [item.low, item.high],
         "choices": list(item.choices),
         "matters": item.matters,
         "doc": item.doc,
@@ -66,8 +67,8 @@ def _said(item: dict[str, Any]) -> str:
     if item["choices"]:
         others = [name for name in item["choices"] if name not in item["searched"]]
         values = "|".join(item["searched"]) + (f"; also {'|'.join(others)}" if others else "")
-    elif len(item["searched"]) == 2:
-        values = "..".join(f"{value:g}" for value in item["searched"])
+    elif item["range"]:
+        values = "..".join(f"{value:g}" for value in item["range"])
     else:
         values = "|".join(f"{value:g}" for value in item["searched"])
     default = item["default"] if isinstance(item["default"], str) else f"{item['default']:g}"

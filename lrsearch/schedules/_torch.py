@@ -142,8 +142,10 @@ class ScheduleLR(LRScheduler):
         if min(group_ratios) < 0.0:
             raise InvalidScheduleError(f"group_ratios must be >= 0, got {show(ratios)}")
         if self.averaged is not None:
-            # A run that had not begun to average may lack them: the schedule now asks for it.
-            mean = state_dict.get(_AVERAGED, self.averaged.state_dict())
+            # A run that this one continues had not begun to average, and may have no mean.
+            averaging = self.schedule.averaging
+            begun = averaging and last_epoch > averaging.first_step(self.schedule.budget)
+            mean: Any = state_dict.get(_AVERAGED, None if begun else self.averaged.state_dict())
             _refuse_other_weights(mean, self.averaged)
             self.averaged.load_state_dict(mean)
         self.group_ratios, self.last_epoch, self._step_count = group_ratios, last_epoch, step_count
@@ -225,6 +227,6 @@ def _refuse_other_weights(state: object, averaged: AveragedModel) -> None:
     ]
     if not isinstance(state, Mapping) or wrong:
         raise InvalidScheduleError(
-            f"the averaged weights in the state are those of another model: {show(wrong[:3])} "
-            "differ; build the scheduler with the model of that run"
+            "the averaged weights in the state are missing or those of another model: "
+            f"{show(wrong[:3])} differ; build the scheduler with the model of that run"
         )

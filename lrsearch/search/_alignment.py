@@ -21,7 +21,7 @@ from lrsearch.theory import optimal_peak
 
 # The slope of measured octaves on the bound's, rounded (studies/alignment).
 EXPONENT = 0.8
-# The ratio hardly depends on the budget (0.01 octaves from 400 to 6,400 steps, but for shapes that
+# The ratio hardly depends on the budget (0.02 octaves from 400 to 6,400 steps, but for shapes that
 # never end), and must not: multipliers are compared between budgets. So one budget stands for all.
 STEPS = 400
 

@@ -68,7 +68,7 @@ def blocks_of(curve: Curve, steps: IntArray, peak: float, reference: float, bloc
     fine = (steps[:, None] - widths[widths < block][None, :]).ravel()
     edges = np.unique(np.concatenate([steps, fine, np.arange(0, steps[-1], block)]))
     place = 2 * np.searchsorted(edges, changed, side="right") + (drops[changed] > 0)
-    _, first, group = np.unique(place, return_index=True, return_inverse=True)
+    _, group = np.unique(place, return_inverse=True)
 
     weight = np.abs(drops[changed])
     whole = np.bincount(group, weight)
@@ -78,10 +78,9 @@ def blocks_of(curve: Curve, steps: IntArray, peak: float, reference: float, bloc
         return found
 
     gone = sums[steps][:, None] - mean(sums[:-1])[None, :]
-    gone[changed[first][None, :] >= steps[:, None]] = 0.0
     return Blocks(
         log_sum=np.log(sums[steps] * peak / reference),
         drop=np.bincount(group, drops[changed]).astype(np.float64),
         log_rate=np.log(np.maximum(mean(rates), LEAST_RATE)),
-        gone=np.maximum(gone, 0.0),
+        gone=np.maximum(gone, 0.0),  # below 0 where the decrements are still to come
     )

@@ -138,6 +138,20 @@ def test_states_with_and_without_averages_are_told_apart() -> None:
     assert torch.equal(weights(stranger.averaged.module), before)  # not even what would fit
 
 
+def test_a_mean_that_has_begun_may_not_be_missing() -> None:
+    schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.5))
+    for stop, refused in ((10, False), (11, True)):
+        scheduler, _, _, _ = train(schedule, until=stop)
+        state = {k: v for k, v in scheduler.state_dict().items() if k != "averaged"}
+        fresh = train(schedule, until=0)[0]
+        if refused:
+            with pytest.raises(InvalidScheduleError, match=r"averaged weights .* are missing"):
+                fresh.load_state_dict(state)
+        else:
+            fresh.load_state_dict(state)
+        assert fresh.last_epoch == (0 if refused else stop)
+
+
 def test_a_position_within_the_phase_needs_a_state() -> None:
     schedule = Schedule("linear", 0.1, T, averaging=Averaging(0.5))
     net = model()
