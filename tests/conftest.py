@@ -35,13 +35,17 @@ else:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_gpu = pytest.mark.skip(reason="needs a CUDA device")
     too_slow = pytest.mark.skip(reason="takes minutes; run it with LRSEARCH_SLOW=1")
+    no_faults = pytest.mark.skip(reason="breaks things with real processes; make test-faults")
     has_gpu = torch is not None and torch.cuda.is_available()
     runs_slow = os.environ.get("LRSEARCH_SLOW") == "1"
+    runs_faults = os.environ.get("LRSEARCH_FAULTS") == "1"
     for item in items:
         if not has_gpu and item.get_closest_marker("gpu"):
             item.add_marker(no_gpu)
         if not runs_slow and item.get_closest_marker("slow"):
             item.add_marker(too_slow)
+        if not runs_faults and item.get_closest_marker("faults"):
+            item.add_marker(no_faults)
 
 
 class Command:

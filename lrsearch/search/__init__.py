@@ -7,6 +7,9 @@ from lrsearch.search._engine import Engine as Engine
 from lrsearch.search._plan import Plan as Plan
 from lrsearch.search._records import TrialRecord as TrialRecord
 from lrsearch.search._records import ranked as ranked
+from lrsearch.search._seeds import calibration_seed as calibration_seed
+from lrsearch.search._seeds import confirmation_seed as confirmation_seed
+from lrsearch.search._seeds import trial_seed as trial_seed
 from lrsearch.search._space import FAMILY as FAMILY
 from lrsearch.search._space import MULTIPLIER as MULTIPLIER
 from lrsearch.search._space import PLAN_KEY as PLAN_KEY
@@ -26,6 +29,9 @@ __all__ = [
     "ScheduleSpace",
     "Setting",
     "TrialRecord",
+    "calibration_seed",
+    "confirmation_seed",
     "decide",
     "ranked",
+    "trial_seed",
 ]

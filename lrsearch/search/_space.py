@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -146,6 +146,10 @@ class ScheduleSpace:
             warmup_steps=shape.warmup_steps,
         )
 
+    def sample(self, trial: SuggestingTrial) -> dict[str, Any]:
+        """Ask a trial for a point of this space, by dimension name, where no edge is known yet."""
+        return _ask(trial, self.dimensions())
+
     def suggest(self, trial: SuggestingTrial, edge: Edge | float) -> Schedule:
         """Ask a trial for a point of this space and turn it into a schedule.
 
@@ -160,15 +164,12 @@ class ScheduleSpace:
                 it.
         """
         edge = edge if isinstance(edge, Edge) else Edge.known(edge)
-        values: dict[str, Any] = {}
-        for dimension in self.dimensions()[:-1]:
-            if dimension.family in (None, values.get(FAMILY)):
-                values[dimension.name] = dimension.suggest(trial)
-        multiplier = self.dimensions()[-1]
+        *shape, multiplier = self.dimensions()
+        values = _ask(trial, shape)
         requested = trial.user_attrs.get(RATE_KEY)
         if requested is not None:
-            shape = self._shape(values)
-            aligned = alignment(shape.family, shape.parameters)
+            found = self._shape(values)
+            aligned = alignment(found.family, found.parameters)
             wanted = float(requested) / (aligned * edge.learning_rate)
             trial.set_user_attr(REQUEST_KEY, wanted)
         values[MULTIPLIER] = multiplier.suggest(trial)
@@ -224,6 +225,14 @@ class ScheduleSpace:
             parameters=shape,
             warmup_steps=max(0, min(round(warmup * self.budget), self.budget - room)),
         )
+
+
+def _ask(trial: SuggestingTrial, dimensions: Iterable[Dimension]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for dimension in dimensions:
+        if dimension.family in (None, values.get(FAMILY)):
+            values[dimension.name] = dimension.suggest(trial)
+    return values
 
 
 def _pair(value: Any) -> tuple[float, float]:

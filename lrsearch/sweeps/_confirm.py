@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.schedules import Schedule
-from lrsearch.sweeps._seeds import confirmation_seed
+from lrsearch.search import confirmation_seed
 from lrsearch.sweeps._sweep import SEED_KEY
 from lrsearch.training import Task, train
 

@@ -20,11 +20,10 @@ from lrsearch.integrations.optuna import (
     readings_of,
     verdict_of,
 )
-from lrsearch.search import ScheduleSpace
+from lrsearch.search import ScheduleSpace, trial_seed
 from lrsearch.stability import Edge, Verdict
 from lrsearch.sweeps._events import Listener, TrialEnd
 from lrsearch.sweeps._lease import Lease, checkpoint_path
-from lrsearch.sweeps._seeds import trial_seed
 from lrsearch.training import Task, TrainResult, train
 
 SEED_KEY = "lrsearch:seed"

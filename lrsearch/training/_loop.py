@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,12 @@ def train(
     share: float | None = 0.02,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    checkpoint_seconds: float = 0.0,
+    evaluate_every: int | None = None,
     interrupted: Callable[[], bool] | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_checkpoint: Callable[[int], None] | None = None,
+    on_evaluation: Callable[[int, float], None] | None = None,
 ) -> TrainResult:
     """Train a task under a schedule for its whole budget.
 
@@ -73,9 +78,14 @@ def train(
         checkpoint: File to resume from if it exists, and to write. It stays at the end: whoever has
             stored the result removes it, so that nothing is lost in between.
         checkpoint_every: Steps between checkpoints; a tenth of the budget by default.
+        checkpoint_seconds: Seconds that must lie between two checkpoints all the same, and before
+            the first one: a run that is done again in less needs none.
+        evaluate_every: Steps between evaluations on the way, for `on_evaluation`; none by default.
         interrupted: Asked after every step; once true, a checkpoint is written and
             ``KeyboardInterrupt`` raised.
         on_step: Told the number of steps done after every step.
+        on_checkpoint: Told it after every checkpoint that was written.
+        on_evaluation: Told it, and the task's metric, after every evaluation on the way.
 
     Raises:
         CheckpointError: If the checkpoint belongs to another run.
@@ -130,7 +140,10 @@ def train(
     if rng is not None:
         set_rng_state(rng)
 
+    written = time.monotonic()
+
     def run() -> None:
+        nonlocal written
         for step in range(start + 1, schedule.budget + 1):
             batch = next(stream)
             model.train()
@@ -152,11 +165,18 @@ def train(
                 watch.step(loss, batch)
             if on_step is not None:
                 on_step(step)
+            last = step == schedule.budget
+            if on_evaluation and evaluate_every and step % evaluate_every == 0 and not last:
+                on_evaluation(step, _number(task, task.evaluate(model)))
             stopping = interrupted is not None and interrupted()
-            due = step % every == 0 and step < schedule.budget
+            due = step % every == 0 and not last
+            due = due and time.monotonic() - written >= checkpoint_seconds
             if path is not None and (stopping or due):
                 try:
                     save_checkpoint(path, state(step))
+                    written = time.monotonic()
+                    if on_checkpoint is not None:
+                        on_checkpoint(step)
                 except CheckpointError as error:  # a full disk must not end the run
                     logger.warning(
                         "training goes on without a checkpoint at step %d: %s", step, error

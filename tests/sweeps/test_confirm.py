@@ -14,7 +14,7 @@ from torch import nn
 from lrsearch.integrations.optuna import best_schedule
 from lrsearch.search import PLAN_KEY, Plan
 from lrsearch.sweeps import Confirmation, confirm, summary
-from lrsearch.sweeps._seeds import calibration_seed, confirmation_seed, trial_seed
+from lrsearch.search import calibration_seed, confirmation_seed, trial_seed
 from lrsearch.sweeps._sweep import SEED_KEY
 from lrsearch.training import Task, tensor_stream
 

@@ -17,6 +17,9 @@ READING_PREFIX = "lrsearch:reading:"
 VERDICT_KEY = "lrsearch:verdict"
 SPACE_KEY = "lrsearch:space"
 ERROR_KEY = "lrsearch:error"
+SEED_KEY = "lrsearch:seed"
+COST_KEY = "lrsearch:cost"
+ATTEMPTS_KEY = "lrsearch:attempts"
 EDGE_PREFIX = "lrsearch:edge:"
 
 logger = logging.getLogger("lrsearch")

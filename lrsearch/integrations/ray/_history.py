@@ -1,0 +1,57 @@
+"""What a trial has reported before the driver was started again, read back from its storage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.utils import flatten_dict
+
+logger = logging.getLogger("lrsearch")
+RESULTS = "result.json"  # Tune's JSON logger: one result a line
+
+
+def results_of(trial: Trial) -> list[dict[str, Any]]:
+    """All results of a restored trial, flattened, oldest first; none for a new one.
+
+    Where Tune's JSON logger was switched off only the last one is known.
+    """
+    last = trial.last_result or {}
+    if "training_iteration" not in last:
+        return []
+    found = [flatten_dict(line) for line in _lines(trial)]
+    if not found or found[-1].get("training_iteration") != last["training_iteration"]:
+        # The file may be ahead of Tune's own state, or behind it: the state is what goes on.
+        known = last["training_iteration"]
+        found = [r for r in found if r.get("training_iteration", 0) < known]
+        found.append(flatten_dict(last))
+    return found
+
+
+def _lines(trial: Trial) -> list[dict[str, Any]]:
+    found = []
+    for line in _text(trial).splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # the driver died while it wrote this line
+            logger.warning("trial %s: a line of its %s is damaged", trial.trial_id, RESULTS)
+    return found
+
+
+def _text(trial: Trial) -> str:
+    storage = trial.storage
+    if storage is None:
+        return ""
+    here = Path(storage.trial_driver_staging_path) / RESULTS
+    if here.exists():
+        return here.read_text(encoding="utf-8")
+    try:
+        with storage.storage_filesystem.open_input_stream(
+            f"{storage.trial_fs_path}/{RESULTS}"
+        ) as file:
+            return bytes(file.read()).decode("utf-8")
+    except OSError:  # the logger is off, or the driver died before its first synchronisation
+        return ""

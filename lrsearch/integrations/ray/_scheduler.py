@@ -1,0 +1,193 @@
+"""`StabilityTrialScheduler`: the one `decide` as a trial scheduler of Ray Tune."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any
+
+import ray
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from lrsearch.integrations.ray._history import results_of
+from lrsearch.integrations.ray._record import pairs_of, plan_in, readings_in, step_of
+from lrsearch.integrations.ray._strict import accept_results_without_metric
+from lrsearch.search import Plan, decide
+from lrsearch.stability import Reading, Verdict
+
+logger = logging.getLogger("lrsearch")
+
+
+class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's base is untyped
+    """Stops runs that diverged, that are dead, or that train far below the edge of stability.
+
+    It judges a run by its own readings (from `lrsearch.ray.watch`), so it needs no other trial, no
+    metric, and works under any searcher. A metric that is not finite stops a trial in any case.
+
+    After `Tuner.restore`, where Tune gives its trial schedulers nothing back, it reads what
+    restored trials had reported and tells the wrapped one of it too, so that ASHA keeps its rungs.
+    (ASHA alone begins with empty ones. With several brackets it draws a trial's bracket anew.)
+
+    Args:
+        wrapped: Another trial scheduler, such as `ASHAScheduler`, that may stop or pause as well.
+        patience: Seconds without a result after which a running trial is taken for hung: its
+            process is killed, and Tune starts it again from its last checkpoint as often as
+            `FailureConfig` allows. ``None`` waits for ever.
+    """
+
+    _supports_buffered_results = False
+
+    def __init__(
+        self, wrapped: TrialScheduler | None = None, *, patience: float | None = None
+    ) -> None:
+        super().__init__()
+        accept_results_without_metric()
+        self._metric: str | None = None
+        self.wrapped = wrapped
+        self.patience = patience
+        self._readings: dict[str, list[Reading]] = {}
+        self._plans: dict[str, Plan] = {}
+        self._heard: dict[str, float] = {}
+        self.stopped = 0
+
+    @property
+    def metric(self) -> str | None:
+        """Name of the metric, for Tune."""
+        name: str | None = self._metric if self.wrapped is None else self.wrapped.metric
+        return name
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Take Tune's metric and mode."""
+        self._metric = metric or self._metric
+        return self.wrapped is None or bool(
+            self.wrapped.set_search_properties(metric, mode, **spec)
+        )
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Begin with a trial; of a restored one, learn what it had reported."""
+        if self.wrapped is not None:
+            self.wrapped.on_trial_add(tune_controller, trial)
+        for result in results_of(trial):
+            self._learn(trial, result)
+            if self.wrapped is not None:
+                self.wrapped.on_trial_result(tune_controller, trial, result)
+        if trial.is_finished():
+            if self.wrapped is not None and trial.last_result:
+                self.wrapped.on_trial_complete(tune_controller, trial, trial.last_result)
+            self._forget(trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Stop a run by `decide`, or leave it to the wrapped trial scheduler."""
+        self._learn(trial, result)
+        verdict = self._judge(trial, result)
+        if verdict.stop:
+            self.stopped += 1
+            logger.info("trial %s stopped: %s", trial.trial_id, verdict.reason)
+            _tell(tune_controller, "stopping", trial, verdict)
+            return str(TrialScheduler.STOP)
+        if self.wrapped is not None:
+            return str(self.wrapped.on_trial_result(tune_controller, trial, result))
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Forget the trial's readings."""
+        if self.wrapped is not None:
+            self.wrapped.on_trial_complete(tune_controller, trial, result)
+        self._forget(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Tell our searcher why the trial is given up."""
+        if self.wrapped is not None:
+            self.wrapped.on_trial_error(tune_controller, trial)
+        _tell(tune_controller, "failing", trial, _reason(trial))
+        self._forget(trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Forget the trial's readings."""
+        if self.wrapped is not None:
+            self.wrapped.on_trial_remove(tune_controller, trial)
+        self._forget(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The next trial in line; on the way, look for hung ones."""
+        if self.patience is not None:
+            self._end_hung(tune_controller)
+        if self.wrapped is not None:
+            return self.wrapped.choose_trial_to_run(tune_controller)
+        return super().choose_trial_to_run(tune_controller)
+
+    def debug_string(self) -> str:
+        """One line for Tune's status."""
+        inner = "" if self.wrapped is None else f"; {self.wrapped.debug_string()}"
+        return f"StabilityTrialScheduler: stopped {self.stopped}{inner}"
+
+    def _learn(self, trial: Trial, result: dict[str, Any]) -> None:
+        self._heard[trial.trial_id] = time.monotonic()
+        pairs = pairs_of(result)
+        plan = plan_in(pairs)
+        if plan is not None:
+            self._plans[trial.trial_id] = plan
+        for reading in readings_in(pairs):
+            before = self._readings.get(trial.trial_id, [])
+            # Later ones are of an attempt that died further on than this one has come.
+            kept = [r for r in before if r.step < reading.step]
+            self._readings[trial.trial_id] = [*kept, reading]
+
+    def _judge(self, trial: Trial, result: dict[str, Any]) -> Verdict:
+        value = result.get(self.metric) if self.metric else None
+        if isinstance(value, float) and not math.isfinite(value):
+            readings = self._readings.get(trial.trial_id, [])
+            step = step_of(result) or (readings[-1].step if readings else 0)
+            reason = f"diverged: {self.metric} is {value} at step {step}"
+            return Verdict(stop=True, regime="diverged", side="hot", step=step, reason=reason)
+        if not pairs_of(result):
+            return Verdict()
+        plan = self._plans.get(trial.trial_id) or _planned(trial)
+        return decide(self._readings.get(trial.trial_id, []), plan=plan)
+
+    def _end_hung(self, tune_controller: Any) -> None:
+        assert self.patience is not None
+        now = time.monotonic()
+        for trial in tune_controller.get_live_trials():
+            actor = trial.temporary_state.ray_actor
+            if trial.status != Trial.RUNNING or actor is None:
+                self._heard.pop(trial.trial_id, None)
+                continue
+            since = now - self._heard.setdefault(trial.trial_id, now)
+            if since > self.patience:
+                logger.warning(
+                    "trial %s has reported nothing for %.0f s: its process is killed",
+                    trial.trial_id,
+                    since,
+                )
+                self._heard[trial.trial_id] = now
+                ray.kill(actor)
+
+    def _forget(self, trial: Trial) -> None:
+        for kept in (self._readings, self._plans, self._heard):
+            kept.pop(trial.trial_id, None)
+
+
+def _planned(trial: Trial) -> Plan | None:
+    plain = (trial.config.get("lrsearch") or {}).get("plan")
+    return None if plain is None else Plan.from_dict(plain)
+
+
+def _reason(trial: Trial) -> str:
+    error = trial.get_error() if hasattr(trial, "get_error") else None
+    if error is None:
+        return "failed in Ray; Tune's error.txt of this trial tells why"
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1].strip() if lines else 'no message'}"
+
+
+def _tell(tune_controller: Any, what: str, trial: Trial, why: Any) -> None:
+    """Tell our searcher, through whatever Tune has wrapped around it."""
+    found = getattr(tune_controller, "search_alg", None) or tune_controller._search_alg
+    while found is not None:
+        if hasattr(found, what):
+            getattr(found, what)(trial.trial_id, why)
+            return
+        found = getattr(found, "searcher", None)
