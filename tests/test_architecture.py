@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "integrations": MIDDLE,
     "visualization": LOWER | {"theory", "search"},
     "sweeps": UPPER,
-    "cli": UPPER | {"sweeps"},
+    "cli": UPPER | {"sweeps", "ray"},
     "__main__": {"cli"},
     "ray": {"integrations"},
     "testing": MIDDLE | {"integrations"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from lrsearch.cli._app import (
     app,
     opened,
 )
+from lrsearch.cli._optional import OptionalAddress
 from lrsearch.cli._terminal import (
     NOTHING_FINISHED,
     console_for,
@@ -27,11 +28,7 @@ from lrsearch.cli._terminal import (
     print_json,
     say,
 )
-from lrsearch.exceptions import UnsupportedError
-
-if TYPE_CHECKING:
-    from lrsearch.search import Setting
-    from lrsearch.training import Task
+from lrsearch.cli._words import rate_of, runner, setting_of, task_of
 
 
 @app.command()
@@ -47,7 +44,7 @@ def edge(task: TaskName, budget: Budget = None, seed: Seed = None, json_: Json =
 
     with errors(json_):
         console = console_for(json_)
-        found = _task(task)
+        found = task_of(task)
         steps = found.budget if budget is None else budget
         live = Live(console, trials=0, budget=steps)
         result = task_edge(found, budget=steps, seed=seed or 0, progress=live.note)
@@ -61,7 +58,7 @@ def edge(task: TaskName, budget: Budget = None, seed: Seed = None, json_: Json =
         say(console, f"next: lrsearch sweep {task} --budget {steps}")
 
 
-@app.command()
+@app.command(cls=OptionalAddress)
 def sweep(
     task: TaskName,
     budget: Budget = None,
@@ -105,6 +102,35 @@ def sweep(
     watch_share: Annotated[
         float, typer.Option(help="share of a run's cost that may go into watching it")
     ] = 0.02,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="run the trials on Ray: alone, on this machine; auto or HOST:PORT, on a cluster",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="with --ray: trials at a time  [default: as many as fit]"),
+    ] = None,
+    cpus: Annotated[
+        float, typer.Option("--cpus-per-trial", help="with --ray: CPU cores of one trial")
+    ] = 1.0,
+    gpus: Annotated[
+        float,
+        typer.Option("--gpus-per-trial", help="with --ray: GPUs of one trial, such as 0.25"),
+    ] = 0.0,
+    place: Annotated[
+        str | None,
+        typer.Option(
+            "--files",
+            help="with --ray: folder or URI that every node reaches, for checkpoints  "
+            "[default: beside the storage]",
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(help="with --ray: seconds of silence until a trial is taken for hung")
+    ] = 1800.0,
     json_: Json = False,
 ) -> None:
     """Find the best schedule for TASK, and go on where an earlier sweep stopped.
@@ -112,9 +138,14 @@ def sweep(
     Measures the edge, searches schedule families and edge multipliers, stops runs that diverged,
     died or train far below the edge, and writes the best schedule. Stop it at any time; the same
     command continues. Several such processes may share a storage. Training uses one thread; set
-    OMP_NUM_THREADS for more.
+    OMP_NUM_THREADS for more. With --ray only this process needs the storage; trials run on the
+    nodes, and come back after the death of a process, a node or this command.
 
     Example: lrsearch sweep digits --budget 600
+
+    Example: lrsearch sweep digits --ray --workers 4
+
+    Example: lrsearch sweep my_task.py:task --ray auto --gpus-per-trial 0.25 --files s3://bucket/runs
 
     Example: lrsearch sweep my_task.py:task --trials 30 --enqueue cosine:0.1 --storage sqlite:///runs.db
     """
@@ -131,20 +162,20 @@ def sweep(
         write_winner,
     )
     from lrsearch.sweeps import confirm as retrain
-    from lrsearch.sweeps import sweep as run
 
     with errors(json_):
         console = console_for(json_)
-        found = _task(task)
+        found = task_of(task)
         names = tuple(n.strip() for n in (families or "").split(",") if n.strip())
         space = ScheduleSpace(
             found.budget if budget is None else budget,
             families=names,
-            parameters=dict(_setting(text) for text in parameter or ()),
+            parameters=dict(setting_of(text) for text in parameter or ()),
         )
         name = study or f"{found.name}-{space.budget}"
-        rates = [_rate(text) for text in enqueue or ()]
+        rates = [rate_of(text) for text in enqueue or ()]
         make_folder(out)
+        run = runner(ray, workers, cpus, gpus, place, patience)
         live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
         say(console, f"task {found.name}: {found.metric}, {space.budget} steps a run, study {name}")
         with interruptible(live.note) as interrupted:
@@ -193,6 +224,7 @@ def sweep(
             say(console, f"out of time after {timeout:g} s: the same command goes on")
         more = [("--families", families), *(("--parameter", text) for text in parameter or ())]
         more.append(("--out", None if out == Path() else str(out)))
+        more += [("--ray", ray), ("--workers", str(workers) if workers else None)]
         say(
             console,
             "",
@@ -226,42 +258,3 @@ def show(
         console = console_for(False)
         console.print(table_of(board, metric, top))
         say(console, f"study {found.study_name}: cost {board['cost'].sum():.1f} full runs")
-
-
-def _task(spec: str) -> Task:
-    from lrsearch.tasks import EMBEDDED
-    from lrsearch.training import find_task
-
-    return find_task(spec, EMBEDDED)
-
-
-def _setting(text: str) -> tuple[str, Setting]:
-    """A shape parameter and what is said of it."""
-    name, separator, value = text.partition("=")
-    if not (name and separator and value):
-        raise UnsupportedError(
-            f"--parameter takes NAME=VALUE, such as wsd.cooldown=0.2 or phi=0.5..5, got {text!r}."
-        )
-    low, dots, high = value.partition("..")
-    ends = _word(low), _word(high)
-    if dots and isinstance(ends[0], float) and isinstance(ends[1], float):
-        return name, (ends[0], ends[1])
-    words = [_word(word.strip()) for word in value.split(",")]
-    return name, words if len(words) > 1 else words[0]
-
-
-def _word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _rate(text: str) -> tuple[str | None, float]:
-    family, _, number = text.rpartition(":")
-    try:
-        return family or None, float(number)
-    except ValueError:
-        raise UnsupportedError(
-            f"--enqueue takes [FAMILY:]RATE, such as cosine:0.1 or 0.1, got {text!r}."
-        ) from None

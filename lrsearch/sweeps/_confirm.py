@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.schedules import Schedule
 from lrsearch.search import confirmation_seed
-from lrsearch.sweeps._sweep import SEED_KEY
+from lrsearch.sweeps._prepare import SEED_KEY
 from lrsearch.training import Task, train
 
 CONFIRM_PREFIX = "lrsearch:confirmation:"

@@ -8,9 +8,15 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from lrsearch.integrations.optuna import ERROR_KEY, plan_of, readings_of, verdict_of
+from lrsearch.integrations.optuna import (
+    COST_KEY,
+    ERROR_KEY,
+    plan_of,
+    readings_of,
+    verdict_of,
+)
 from lrsearch.search import Plan
-from lrsearch.sweeps._trial import COST_KEY, full_runs
+from lrsearch.sweeps._trial import full_runs
 
 COLUMNS = [
     "trial",
@@ -35,7 +41,7 @@ def leaderboard(study: optuna.Study) -> pd.DataFrame:
     rates), steps done, cost (full-run equivalents), reason (why it ended).
     """
     trials = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
-    table = pd.DataFrame([_row(t) for t in trials], columns=COLUMNS)
+    table = pd.DataFrame([row_of(t) for t in trials], columns=COLUMNS)
     maximize = len(study.directions) == 1 and study.direction.name == "MAXIMIZE"
     order = {"complete": 0, "pruned": 1, "running": 2, "fail": 3}
     keys = table["metric"].astype(float) * (-1.0 if maximize else 1.0)
@@ -49,7 +55,8 @@ def total_cost(study: optuna.Study) -> float:
     return float(leaderboard(study)["cost"].sum())
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def row_of(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial as a row: values by column name."""
     plan = plan_of(trial.user_attrs)
     verdict = verdict_of(trial.user_attrs)
     cost = trial.user_attrs.get(COST_KEY) or _cost_seen(trial, plan)

@@ -23,6 +23,8 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
+from lrsearch.integrations.optuna import TUNE_KEY
+
 LEASE_KEY = "lrsearch:lease"
 LIFE = 300.0  # seconds until an unrenewed lease of another machine counts as dead
 RENEWAL = 30.0  # seconds between renewals
@@ -115,6 +117,8 @@ def claim(
         The reopened trial and the lease on it, or ``None`` if it is alive or another worker was
         faster.
     """
+    if TUNE_KEY in frozen.user_attrs:  # the next Ray driver goes on with it
+        return None
     found: Mapping[str, Any] | None = frozen.user_attrs.get(LEASE_KEY)
     here = found is not None and found["host"] == socket.gethostname()
     if found is None and not one_machine and _age(frozen) < LIFE:

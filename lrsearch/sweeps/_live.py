@@ -9,7 +9,14 @@ import pandas as pd
 from rich.console import Console, Group, JustifyMethod
 from rich.live import Live as RichLive
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from lrsearch.search import Plan
@@ -20,7 +27,7 @@ SHOWN = 8
 
 
 class Live:
-    """A listener that shows a sweep: the trial in work, the ones done, and the best so far."""
+    """A listener that shows a sweep: the trials in work, the ones done, and the best so far."""
 
     def __init__(
         self, console: Console, trials: int, budget: int, *, maximize: bool = False
@@ -31,7 +38,8 @@ class Live:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         )
         self._all = self._progress.add_task("trials", total=trials)
-        self._now = self._progress.add_task("", total=budget, visible=False)
+        self._budget = budget
+        self._bars: dict[int, TaskID] = {}
         self._live = RichLive(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -67,24 +75,26 @@ class Live:
         )
 
     def begin(self, number: int, plan: Plan, resumed_from: int) -> None:
-        """Show the trial in work."""
+        """Show a trial in work."""
         if resumed_from:
             self.note(f"trial {number} goes on from its checkpoint at step {resumed_from}")
-        self._progress.update(
-            self._now,
-            visible=True,
+        self._drop(number)
+        self._bars[number] = self._progress.add_task(
+            f"trial {number}: {plan.family}, peak {plan.peak:.3g}",
+            total=self._budget,
             completed=resumed_from,
-            description=f"trial {number}: {plan.family}, peak {plan.peak:.3g}",
         )
         self._refresh()
 
     def step(self, number: int, step: int) -> None:
         """Move its bar."""
-        self._progress.update(self._now, completed=step)
+        if number in self._bars:
+            self._progress.update(self._bars[number], completed=step)
 
     def end(self, trial: TrialEnd) -> None:
         """Count the trial, and print it where nothing is live."""
         self.ends.append(trial)
+        self._drop(trial.number)
         self._progress.advance(self._all)
         if not self.console.is_terminal:
             peak = f"{trial.plan.family}, peak {trial.plan.peak:.3g}" if trial.plan else "no plan"
@@ -96,6 +106,10 @@ class Live:
                 soft_wrap=True,
             )
         self._refresh()
+
+    def _drop(self, number: int) -> None:
+        if (bar := self._bars.pop(number, None)) is not None:
+            self._progress.remove_task(bar)
 
     def _refresh(self) -> None:
         sign = -1 if self.maximize else 1

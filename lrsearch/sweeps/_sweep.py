@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,30 +11,31 @@ import optuna
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from lrsearch.exceptions import InvalidSpaceError, StorageError, StudyMismatchError, TaskError
+from lrsearch.exceptions import StorageError
 from lrsearch.integrations.optuna import (
-    ERROR_KEY,
     SPACE_KEY,
     EdgeSampler,
     StabilityPruner,
     edge_key,
-    enqueue,
     refuse_other_space,
     store_edge,
-    stored_edge,
 )
-from lrsearch.search import FAMILY, RATE_KEY, ScheduleSpace
+from lrsearch.search import ScheduleSpace
 from lrsearch.stability import Edge
-from lrsearch.sweeps._edge import optimizer_kind, task_edge
+from lrsearch.sweeps._edge import task_edge
 from lrsearch.sweeps._events import Listener, Silent
 from lrsearch.sweeps._lease import LIFE, Lease, checkpoint_path, claim
+from lrsearch.sweeps._prepare import (
+    agree,
+    check_share,
+    enqueue_rates,
+    give_up_if_broken,
+    known_edge,
+    runs_folder,
+)
 from lrsearch.sweeps._storage import local_file, open_storage, open_study
 from lrsearch.sweeps._trial import Bench, run_trial
 from lrsearch.training import Task
-
-TASK_KEY = "lrsearch:task"
-SEED_KEY = "lrsearch:sweep_seed"
-GIVE_UP = 3  # failed trials without one that worked: the task is broken, not the rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,21 +104,20 @@ def sweep(
     Cost: about 0.3 full runs for the edge, then the trials, minus what stopped runs save.
     """
     begun, listener = time.monotonic(), listener or Silent()
-    if not 0 < share <= 1:
-        raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
+    check_share(share)
     name = study_name or f"{task.name}-{space.budget}"
     opened = open_storage(storage, create=True)
     study = open_study(opened, name, direction=task.direction, create=True)
     refuse_other_space(name, study.user_attrs.get(SPACE_KEY), space)
-    seed = _agree(study, task, seed)
+    seed = agree(study, task, seed)
     study.sampler = EdgeSampler(space, seed=seed)
     study.pruner = StabilityPruner()
     path = local_file(storage)
     if folder is None:
-        folder = _runs_folder(storage, path) / name
+        folder = runs_folder(storage) / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "begin.lock"):
-        _enqueue(study, rates)  # first: a rate that makes no sense is refused at no cost
+        enqueue_rates(study, rates)  # first: a rate that makes no sense is refused at no cost
         study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
         edge = _edge(study, task, space, seed, listener, interrupted)
     bench = Bench(
@@ -134,29 +133,23 @@ def sweep(
     )
     listener.known(sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)))
     while timeout is None or time.monotonic() - begun < timeout:
-        _give_up_if_broken(study)
+        give_up_if_broken(study)
         with FileLock(folder / "begin.lock"):
             begun_trial = _begin(study, folder, trials, one_machine=path is not None)
         if begun_trial is None:
-            return _result(study, edge, listener)
+            return result_of(study, edge, listener)
         trial, lease = begun_trial
         with lease, lease.kept(trial, alone=path is not None):
             listener.end(run_trial(bench, study, trial, lease))
         if interrupted():
             raise KeyboardInterrupt
-    return _result(study, edge, listener, out_of_time=True)
+    return result_of(study, edge, listener, out_of_time=True)
 
 
-def _runs_folder(storage: str, path: Path | None) -> Path:
-    """Where locks and checkpoints go: a place that no other storage shares."""
-    if path is not None:
-        return path.with_name(f"{path.name}.runs")
-    return Path("lrsearch-runs") / hashlib.sha256(storage.encode()).hexdigest()[:8]
-
-
-def _result(
+def result_of(
     study: optuna.Study, edge: Edge, listener: Listener, *, out_of_time: bool = False
 ) -> SweepResult:
+    """What a study has come to; the listener is told what is still open."""
     seen = study.get_trials(deepcopy=False)
     running = tuple(t.number for t in seen if t.state == TrialState.RUNNING)
     waiting = sum(t.state == TrialState.WAITING for t in seen)
@@ -170,29 +163,6 @@ def _result(
     return SweepResult(study=study, edge=edge, running=running, out_of_time=out_of_time)
 
 
-def _agree(study: optuna.Study, task: Task, seed: int | None) -> int:
-    """The study's seed, after making sure that it is about this task."""
-    mine = {"name": task.name, "metric": task.metric, "direction": task.direction}
-    stored = study.user_attrs.get(TASK_KEY)
-    if stored is not None and stored != mine:
-        raise StudyMismatchError(
-            f"study {study.study_name!r} is about task {stored['name']!r} ({stored['metric']}), "
-            f"not {task.name!r} ({task.metric}): name another study."
-        )
-    known = study.user_attrs.get(SEED_KEY)
-    if known is not None and seed is not None and seed != known:
-        raise StudyMismatchError(
-            f"study {study.study_name!r} was begun with seed {known}, not {seed}: leave the seed "
-            "out to continue it, or name another study."
-        )
-    if stored is None:
-        study.set_user_attr(TASK_KEY, mine)
-    if known is None:
-        known = 0 if seed is None else seed
-        study.set_user_attr(SEED_KEY, known)
-    return int(known)
-
-
 def _edge(
     study: optuna.Study,
     task: Task,
@@ -201,15 +171,8 @@ def _edge(
     listener: Listener,
     interrupted: Callable[[], bool],
 ) -> Edge:
-    known = stored_edge(study, edge_key(task.name, ""))
+    known = known_edge(study, task)
     if known is not None:
-        kind = optimizer_kind(task)
-        if known.optimizer not in ("", kind):
-            raise StudyMismatchError(
-                f"the edge of study {study.study_name!r} was measured for {known.optimizer}, and "
-                f"task {task.name!r} now trains with {kind}: give the changed task another name, "
-                "or name another study."
-            )
         listener.edge(known, measured=False)
         return known
 
@@ -222,17 +185,6 @@ def _edge(
     found = store_edge(study, edge_key(task.name, ""), found)
     listener.edge(found, measured=True)
     return found
-
-
-def _enqueue(study: optuna.Study, rates: Sequence[tuple[str | None, float]]) -> None:
-    tried = [
-        (t.system_attrs.get("fixed_params", {}).get(FAMILY), t.user_attrs[RATE_KEY])
-        for t in study.get_trials(deepcopy=False)
-        if RATE_KEY in t.user_attrs
-    ]
-    for family, rate in dict.fromkeys(rates):
-        if (family, rate) not in tried:
-            enqueue(study, rate, family)
 
 
 def _begin(
@@ -258,14 +210,3 @@ def _begin(
     checkpoint_path(folder, trial.number).unlink(missing_ok=True)  # of a study that was deleted
     lease.renew(trial, now=True)
     return trial, lease
-
-
-def _give_up_if_broken(study: optuna.Study) -> None:
-    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-    failed = [t for t in ended if t.state == TrialState.FAIL]
-    if len(failed) == len(ended) >= GIVE_UP:
-        raise TaskError(
-            f"the first {len(failed)} trials all failed, the last with "
-            f"{failed[-1].user_attrs.get(ERROR_KEY, 'no reason stored')}: mend the task, then run "
-            "the sweep in a new study."
-        )

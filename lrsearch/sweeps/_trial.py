@@ -13,7 +13,9 @@ from optuna.trial import TrialState
 
 from lrsearch.exceptions import CheckpointError, StorageError
 from lrsearch.integrations.optuna import (
+    COST_KEY,
     ERROR_KEY,
+    SEED_KEY,
     VERDICT_KEY,
     OptunaHost,
     plan_of,
@@ -25,9 +27,6 @@ from lrsearch.stability import Edge, Verdict
 from lrsearch.sweeps._events import Listener, TrialEnd
 from lrsearch.sweeps._lease import Lease, checkpoint_path
 from lrsearch.training import Task, TrainResult, train
-
-SEED_KEY = "lrsearch:seed"
-COST_KEY = "lrsearch:cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

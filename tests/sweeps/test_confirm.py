@@ -15,7 +15,7 @@ from lrsearch.integrations.optuna import best_schedule
 from lrsearch.search import PLAN_KEY, Plan
 from lrsearch.sweeps import Confirmation, confirm, summary
 from lrsearch.search import calibration_seed, confirmation_seed, trial_seed
-from lrsearch.sweeps._sweep import SEED_KEY
+from lrsearch.sweeps._prepare import SEED_KEY
 from lrsearch.training import Task, tensor_stream
 
 

@@ -1,13 +1,19 @@
 """lrsearch in Optuna: sampler, pruner, host, and what a study knows."""
 
+from lrsearch.integrations.optuna._attributes import ATTEMPTS_KEY as ATTEMPTS_KEY
+from lrsearch.integrations.optuna._attributes import COST_KEY as COST_KEY
 from lrsearch.integrations.optuna._attributes import ERROR_KEY as ERROR_KEY
+from lrsearch.integrations.optuna._attributes import SEED_KEY as SEED_KEY
 from lrsearch.integrations.optuna._attributes import SPACE_KEY as SPACE_KEY
+from lrsearch.integrations.optuna._attributes import TUNE_KEY as TUNE_KEY
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY as VERDICT_KEY
 from lrsearch.integrations.optuna._attributes import plan_of as plan_of
 from lrsearch.integrations.optuna._attributes import readings_of as readings_of
 from lrsearch.integrations.optuna._attributes import verdict_of as verdict_of
 from lrsearch.integrations.optuna._host import OptunaHost as OptunaHost
 from lrsearch.integrations.optuna._pruner import StabilityPruner as StabilityPruner
+from lrsearch.integrations.optuna._rank_trial import RankTrial as RankTrial
+from lrsearch.integrations.optuna._ranks import optimize as optimize
 from lrsearch.integrations.optuna._sampler import EdgeSampler as EdgeSampler
 from lrsearch.integrations.optuna._sampler import refuse_other_space as refuse_other_space
 from lrsearch.integrations.optuna._study import best_schedule as best_schedule
@@ -17,15 +23,21 @@ from lrsearch.integrations.optuna._study import store_edge as store_edge
 from lrsearch.integrations.optuna._study import stored_edge as stored_edge
 
 __all__ = [
+    "ATTEMPTS_KEY",
+    "COST_KEY",
     "ERROR_KEY",
+    "SEED_KEY",
     "SPACE_KEY",
+    "TUNE_KEY",
     "VERDICT_KEY",
     "EdgeSampler",
     "OptunaHost",
+    "RankTrial",
     "StabilityPruner",
     "best_schedule",
     "edge_key",
     "enqueue",
+    "optimize",
     "plan_of",
     "readings_of",
     "refuse_other_space",

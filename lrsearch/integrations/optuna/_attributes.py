@@ -20,6 +20,7 @@ ERROR_KEY = "lrsearch:error"
 SEED_KEY = "lrsearch:seed"
 COST_KEY = "lrsearch:cost"
 ATTEMPTS_KEY = "lrsearch:attempts"
+TUNE_KEY = "lrsearch:ray"  # which trial of Ray Tune it is
 EDGE_PREFIX = "lrsearch:edge:"
 
 logger = logging.getLogger("lrsearch")

@@ -17,7 +17,7 @@ CONFIG_KEY = "lrsearch"  # in a trial's config: what our searcher says beside th
 RECORD_KEY = "lrsearch"  # in a result: the pairs
 STEP_KEY = "lrsearch_step"  # in a result: optimizer steps done
 START_KEY = "lrsearch:start"  # pair: an attempt at the trial began
-TUNE_KEY = "lrsearch:ray"  # attribute of a study's trial: which Tune trial it is
+CHECKPOINT_KEY = "lrsearch:checkpoint"  # attribute of a study's trial: where its checkpoint is
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -32,6 +32,12 @@ def step_of(result: Mapping[str, Any] | None) -> int | None:
     """Optimizer steps done by the time of a result, where it tells."""
     step = (result or {}).get(STEP_KEY)
     return None if step is None else int(step)
+
+
+def address_of(checkpoint: Any, root: str) -> str:
+    """Path or URI of a Tune checkpoint, given the path or URI under which Tune keeps its files."""
+    scheme, separator, _ = root.partition("://")
+    return f"{scheme}://{checkpoint.path}" if separator else str(checkpoint.path)
 
 
 def readings_in(pairs: Iterable[tuple[str, Any]]) -> list[Reading]:

@@ -24,12 +24,18 @@ from lrsearch.integrations.optuna._attributes import (
     EDGE_PREFIX,
     ERROR_KEY,
     SEED_KEY,
+    TUNE_KEY,
     VERDICT_KEY,
     verdict_of,
 )
 from lrsearch.integrations.ray._board import open_board
 from lrsearch.integrations.ray._outcome import Outcome, outcome_of
-from lrsearch.integrations.ray._record import CONFIG_KEY, START_KEY, TUNE_KEY, pairs_of
+from lrsearch.integrations.ray._record import (
+    CHECKPOINT_KEY,
+    CONFIG_KEY,
+    START_KEY,
+    pairs_of,
+)
 from lrsearch.integrations.ray._space import Distributions, distributions_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
 from lrsearch.search import PLAN_KEY, RATE_KEY, ScheduleSpace, trial_seed
@@ -117,7 +123,7 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         """The next point; first those of trials that a dead driver began and Tune never saw."""
         if self._orphans:
             trial = self._orphans.pop(0)
-            logger.warning("trial %d begins again: its driver died at once", trial.number)
+            logger.info("trial %d goes on: an earlier driver began it", trial.number)
         elif self.finished_when():
             return str(Searcher.FINISHED)
         else:
@@ -126,7 +132,8 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         self.known.add(trial_id)
         self._open[trial_id] = trial
         own: dict[str, Any] = {"number": trial.number, "budget": self.space.budget}
-        own["best"] = self._best
+        own |= {"id": trial._trial_id, "best": self._best}
+        own["checkpoint"] = trial.user_attrs.get(CHECKPOINT_KEY)
         if self.seed is not None:
             own["seed"] = trial_seed(self.seed, trial.number)
             trial.set_user_attr(SEED_KEY, own["seed"])
@@ -198,6 +205,11 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         if state["study"] is not None:
             self.study = state["study"]
         self.adopt()
+
+    @property
+    def orphans(self) -> int:
+        """Number of open trials that wait to be handed out again."""
+        return len(self._orphans)
 
     def adopt(self) -> None:
         """Take up the study's open trials of this experiment."""

@@ -17,6 +17,7 @@ from lrsearch.integrations.optuna._attributes import COST_KEY, ERROR_KEY, VERDIC
 from lrsearch.integrations.optuna._study import edge_key
 from lrsearch.integrations.ray._board import shared_edge
 from lrsearch.integrations.ray._memory import begin_memory, measured_memory
+from lrsearch.integrations.ray._record import CONFIG_KEY
 from lrsearch.integrations.ray._ship import by_value
 from lrsearch.integrations.ray._trial import RayTrial
 from lrsearch.schedules import Schedule
@@ -63,8 +64,9 @@ def task_trainable(
         with tempfile.TemporaryDirectory(prefix="lrsearch-") as scratch:
             folder = Path(scratch) / "checkpoint"
             folder.mkdir()
-            step, seed = _fetch(folder / RUN), int((config.get("lrsearch") or {}).get("seed", 0))
-            trial = RayTrial(config, resumed_from=step)
+            own = config.get(CONFIG_KEY) or {}
+            step = _fetch(folder / RUN, own.get("checkpoint"))
+            trial, seed = RayTrial(config, resumed_from=step), int(own.get("seed") or 0)
 
             def keep(step: int) -> None:
                 trial.step = step
@@ -118,12 +120,18 @@ def _schedule(task: Task, space: ScheduleSpace, trial: RayTrial) -> Schedule:
     return space.suggest(trial, found)
 
 
-def _fetch(path: Path) -> int:
-    """Bring the trial's checkpoint here; the step that it goes on from, 0 where there is none."""
+def _fetch(path: Path, earlier: str | None) -> int:
+    """Bring the trial's checkpoint here; the step that it goes on from, 0 where there is none.
+
+    Args:
+        path: Where to put it.
+        earlier: Where an earlier experiment of the same study left one.
+    """
     checkpoint = tune.get_checkpoint()
-    if checkpoint is None:
+    if checkpoint is None and earlier is None:
         return 0
     try:
+        checkpoint = checkpoint or tune.Checkpoint(earlier)
         with checkpoint.as_directory() as folder:
             shutil.copyfile(Path(folder) / RUN, path)
         return int(load_checkpoint(path)["step"])

@@ -51,7 +51,7 @@ def tuner(
         space: The schedule space.
         metric: What the training function reports; a task's metric is called "metric".
         mode: "min" or "max"; a task knows its own.
-        num_samples: Number of trials.
+        num_samples: Number of trials, where there is no ``tune_config`` to say it.
         edge: The edge, if it is known; else the first worker that needs it measures it.
         storage: Optuna storage for the study that remembers everything; by default it lives in the
             driver and in Tune's snapshots.
@@ -92,7 +92,7 @@ def tuner(
             f"reports its result by, got {metric!r} and {mode!r}."
         )
     config = replace(config, metric=metric, mode=mode)
-    if config.num_samples == 1:
+    if tune_config is None:
         config = replace(config, num_samples=num_samples)
     if config.search_alg is None:
         searcher = EdgeSearcher(

@@ -1,0 +1,83 @@
+"""What users type, as what the rooms below understand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lrsearch.exceptions import UnsupportedError
+
+if TYPE_CHECKING:
+    from lrsearch.search import Setting
+    from lrsearch.sweeps import SweepResult
+    from lrsearch.training import Task
+
+
+def runner(
+    address: str | None,
+    workers: int | None,
+    cpus: float,
+    gpus: float,
+    files: str | None,
+    patience: float,
+) -> Callable[..., SweepResult]:
+    """The function that sweeps: in this process, or on Ray."""
+    from lrsearch.sweeps import sweep as local
+
+    if address is None:
+        if workers is not None or gpus or files is not None or cpus != 1.0:
+            raise UnsupportedError(
+                "--workers, --cpus-per-trial, --gpus-per-trial and --files need --ray; without "
+                "Ray, start the same command as often as there are to be workers."
+            )
+        return local
+    import_module("lrsearch.ray")  # says what to install where it is missing
+    from lrsearch.sweeps.ray import Cluster, ray_sweep
+
+    cluster = Cluster(
+        address=address, workers=workers, cpus=cpus, gpus=gpus, files=files, patience=patience
+    )
+    return partial(ray_sweep, cluster=cluster)
+
+
+def task_of(spec: str) -> Task:
+    """The task that a user names."""
+    from lrsearch.tasks import EMBEDDED
+    from lrsearch.training import find_task
+
+    return find_task(spec, EMBEDDED)
+
+
+def setting_of(text: str) -> tuple[str, Setting]:
+    """A shape parameter and what is said of it."""
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise UnsupportedError(
+            f"--parameter takes NAME=VALUE, such as wsd.cooldown=0.2 or phi=0.5..5, got {text!r}."
+        )
+    low, dots, high = value.partition("..")
+    ends = _word(low), _word(high)
+    if dots and isinstance(ends[0], float) and isinstance(ends[1], float):
+        return name, (ends[0], ends[1])
+    words = [_word(word.strip()) for word in value.split(",")]
+    return name, words if len(words) > 1 else words[0]
+
+
+def _word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def rate_of(text: str) -> tuple[str | None, float]:
+    """A family, if one is named, and a peak learning rate."""
+    family, _, number = text.rpartition(":")
+    try:
+        return family or None, float(number)
+    except ValueError:
+        raise UnsupportedError(
+            f"--enqueue takes [FAMILY:]RATE, such as cosine:0.1 or 0.1, got {text!r}."
+        ) from None
