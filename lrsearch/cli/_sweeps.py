@@ -131,6 +131,12 @@ def sweep(
     patience: Annotated[
         float, typer.Option(help="with --ray: seconds of silence until a trial is taken for hung")
     ] = 1800.0,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="with --ray: seconds between a trial's checkpoints at the least"
+        ),
+    ] = 10.0,
     json_: Json = False,
 ) -> None:
     """Find the best schedule for TASK, and go on where an earlier sweep stopped.
@@ -175,7 +181,7 @@ def sweep(
         name = study or f"{found.name}-{space.budget}"
         rates = [rate_of(text) for text in enqueue or ()]
         make_folder(out)
-        run = runner(ray, workers, cpus, gpus, place, patience)
+        run = runner(ray, workers, cpus, gpus, place, patience, checkpoint_seconds)
         live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
         say(console, f"task {found.name}: {found.metric}, {space.budget} steps a run, study {name}")
         with interruptible(live.note) as interrupted:

@@ -22,6 +22,7 @@ def runner(
     gpus: float,
     files: str | None,
     patience: float,
+    checkpoint_seconds: float,
 ) -> Callable[..., SweepResult]:
     """The function that sweeps: in this process, or on Ray."""
     from lrsearch.sweeps import sweep as local
@@ -39,7 +40,7 @@ def runner(
     cluster = Cluster(
         address=address, workers=workers, cpus=cpus, gpus=gpus, files=files, patience=patience
     )
-    return partial(ray_sweep, cluster=cluster)
+    return partial(ray_sweep, cluster=cluster, checkpoint_seconds=checkpoint_seconds)
 
 
 def task_of(spec: str) -> Task:

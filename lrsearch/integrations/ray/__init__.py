@@ -4,6 +4,7 @@ from lrsearch.integrations.ray._face import edge as edge
 from lrsearch.integrations.ray._face import trial as trial
 from lrsearch.integrations.ray._face import watch as watch
 from lrsearch.integrations.ray._housekeeping import Housekeeping as Housekeeping
+from lrsearch.integrations.ray._housekeeping import delete_trial_folder as delete_trial_folder
 from lrsearch.integrations.ray._memory import advice as advice
 from lrsearch.integrations.ray._memory import begin_memory as begin_memory
 from lrsearch.integrations.ray._memory import measured_memory as measured_memory
@@ -39,6 +40,7 @@ __all__ = [
     "advice",
     "begin_memory",
     "by_value",
+    "delete_trial_folder",
     "edge",
     "measured_memory",
     "pairs_of",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from lrsearch.integrations.optuna._attributes import COST_KEY
-from lrsearch.integrations.ray._record import pairs_of
+from lrsearch.integrations.ray._record import CONFIG_KEY, pairs_of
 
 logger = logging.getLogger("lrsearch")
 
@@ -33,10 +33,10 @@ class Housekeeping(Callback):  # type: ignore[misc]  # Ray's base is untyped
         """Delete the trial's checkpoint, or that of the one that it is better than."""
         value = (trial.last_result or {}).get(self.metric)
         whole = COST_KEY in dict(pairs_of(trial.last_result))
-        if value is None or not whole:
-            _delete(trial)
-            return
-        if self.best is not None and self.sign * value > self.best[0]:
+        earlier = (trial.config.get(CONFIG_KEY) or {}).get("best")  # of the study, when it began
+        best = [self.best[0]] if self.best is not None else []
+        best += [self.sign * earlier] if earlier is not None else []
+        if value is None or not whole or any(self.sign * value > known for known in best):
             _delete(trial)
             return
         before = self._kept or next(
@@ -64,11 +64,19 @@ class Housekeeping(Callback):  # type: ignore[misc]  # Ray's base is untyped
         return self.__dict__ | {"_kept": None}
 
 
+def delete_trial_folder(address: str) -> None:
+    """Delete the folder of a trial of an earlier experiment, given its checkpoint's address."""
+    checkpoint = Checkpoint(address)
+    _delete_folder(checkpoint.filesystem, checkpoint.path.rpartition("/")[0])
+
+
 def _delete(trial: Trial) -> None:
-    checkpoint = trial.checkpoint
-    if checkpoint is None:
-        return
+    if (checkpoint := trial.checkpoint) is not None:
+        _delete_folder(checkpoint.filesystem, checkpoint.path)
+
+
+def _delete_folder(filesystem: Any, path: str) -> None:
     try:
-        checkpoint.filesystem.delete_dir(checkpoint.path)
+        filesystem.delete_dir(path)
     except OSError as error:  # gone already, or a storage that does not answer
-        logger.debug("checkpoint %s is not deleted: %s", checkpoint.path, error)
+        logger.debug("%s is not deleted: %s", path, error)

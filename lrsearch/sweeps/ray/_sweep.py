@@ -7,6 +7,7 @@ open, from the checkpoint that the study names; so a driver may be killed at any
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,8 @@ from lrsearch.sweeps.ray._driver import driving
 from lrsearch.sweeps.ray._edge import cluster_edge
 from lrsearch.sweeps.ray._progress import Progress
 from lrsearch.training import Task
+
+OPEN = (TrialState.RUNNING,)
 
 
 def ray_sweep(
@@ -140,7 +143,7 @@ def ray_sweep(
                     name=f"{name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}",
                     storage_path=files,
                     failure_config=tune.FailureConfig(max_failures=cluster.retries),
-                    callbacks=[Progress(study, listener, interrupted, files)],
+                    callbacks=[Progress(study, listener, interrupted, files, folder)],
                     verbose=0,
                 ),
                 **options,
@@ -151,6 +154,8 @@ def ray_sweep(
             raise KeyboardInterrupt
         give_up_if_broken(study)
         _say_memory(study, cluster, listener)
+        if cluster.files is None and not study.get_trials(deepcopy=False, states=OPEN):
+            shutil.rmtree(folder / "ray", ignore_errors=True)  # nothing there is needed any more
     return result_of(study, edge, listener, out_of_time=out_of_time())
 
 
