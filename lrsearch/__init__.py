@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lrsearch.integrations.optuna import StabilityPruner as StabilityPruner
     from lrsearch.integrations.optuna import best_schedule as best_schedule
     from lrsearch.integrations.optuna import enqueue as enqueue
+    from lrsearch.integrations.optuna import optimize as optimize
     from lrsearch.schedules import Schedule as Schedule
     from lrsearch.search import ScheduleSpace as ScheduleSpace
     from lrsearch.stability import Edge as Edge
@@ -47,6 +48,7 @@ __all__ = [
     "best_schedule",
     "edge",
     "enqueue",
+    "optimize",
     "watch",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "best_schedule": "lrsearch.integrations.optuna",
     "edge": "lrsearch.integrations",
     "enqueue": "lrsearch.integrations.optuna",
+    "optimize": "lrsearch.integrations.optuna",
     "watch": "lrsearch.integrations",
 }
 
@@ -74,6 +77,7 @@ _SUBMODULES = frozenset(
         "curvature",
         "exceptions",
         "integrations",
+        "ray",
         "schedules",
         "search",
         "stability",

@@ -35,6 +35,7 @@ def test_every_example_is_run_here_and_short() -> None:
         "finished_run.py",
         "optuna_minimal.py",
         "own_task.py",
+        "torchrun.py",
     }
     assert all(text.count("\n") < 150 for text in scripts.values())
 
@@ -56,6 +57,23 @@ def test_optuna_minimal(tmp_path: Path) -> None:
     again = Schedule.load(tmp_path / "again.json")
     assert again.provenance["metric"] == study.best_value <= best.provenance["metric"]
     assert {p.name for p in tmp_path.iterdir()} == {"best.json", "again.json", "sweep.db"}
+
+
+@pytest.mark.distributed
+def test_torchrun(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    script = ["--nproc-per-node", "2", str(EXAMPLES / "torchrun.py")]
+    options = ["--budget", "60", "--storage", "sqlite:///sweep.db"]
+    said = run(tmp_path, *command, *script, "--trials", "3", *options)
+    best = Schedule.load(tmp_path / "best.json")
+    assert said.count(f"best: {best.family}, peak {best.peak:.4g}, width ") == 1
+    # The same command again goes on.
+    run(tmp_path, *command, *script, "--trials", "1", *options)
+    study = optuna.load_study(study_name="digits-ddp", storage=f"sqlite:///{tmp_path / 'sweep.db'}")
+    assert len(study.trials) == 4
+    assert study.best_value < 0.7
+    assert all(plan_of(t.user_attrs) and readings_of(t.user_attrs) for t in study.trials)
+    assert {p.name for p in tmp_path.iterdir()} == {"best.json", "sweep.db"}
 
 
 def test_edge_of_stability(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from lrsearch.curvature._metric import threshold as threshold
 from lrsearch.curvature._metric import usual_rate as usual_rate
 from lrsearch.curvature._optimizers import Rule as Rule
 from lrsearch.curvature._optimizers import register_optimizer as register_optimizer
+from lrsearch.curvature._parallel import Ranks as Ranks
 from lrsearch.curvature._secant import Secant as Secant
 from lrsearch.curvature._secant import sharpness_along as sharpness_along
 from lrsearch.curvature._sharpness import eigenvalues as eigenvalues
@@ -47,6 +48,7 @@ __all__ = [
     "FlowProgress",
     "FlowSolution",
     "Hessian",
+    "Ranks",
     "Rule",
     "Secant",
     "Watch",

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
 from lrsearch.curvature._bracket import bottom, vertex
 from lrsearch.curvature._cost import FORWARD
+from lrsearch.curvature._descend import descend
 from lrsearch.curvature._generators import generators_restored
 from lrsearch.curvature._guard import copy_, dot, quiet, restored
 from lrsearch.curvature._objective import LossFn
+from lrsearch.curvature._parallel import Ranks, bare
 from lrsearch.curvature._secant import sharpness_along
 from lrsearch.curvature._snapshot import Snapshot, set_aside
 from lrsearch.exceptions import CalibrationError
@@ -62,21 +64,27 @@ def calibrate(
     Everything is put back as it was. The result depends on nothing but weights, batches and
     options.
 
+    Under DDP every rank takes part, with batches of its own but as many. The annealed runs train
+    the module inside by the mean of all ranks' gradients, as DDP does, so the edge is that of the
+    whole batch; they are judged by mean losses, and end alike on all ranks.
+
     Args:
-        model: The model.
+        model: The model, or its DDP wrapper.
         optimizer: Its optimizer; where its kind has no usual rate, its own rate is where to begin.
         loss_fn: ``loss_fn(model, batch) -> scalar``.
         batches: Training batches, cycled through in the same order by every run.
         fresh: Batches to judge by, not among ``batches``.
         steps: Length of one annealed run.
-        progress: Told one line for every run.
+        progress: Told one line for every run, on the first rank.
 
     Raises:
         CalibrationError: If no rate trains the model at all.
+        MeasurementError: Under DDP, if a loss fails on some ranks only.
 
     Cost: about ``4.5 * steps`` gradients where the usual rate is within two octaves, more
     otherwise; stated in the result.
     """
+    ranks, model = Ranks.of(model), bare(model)
     known = metric.usual_rate(optimizer)
     usual = known if known is not None else metric.learning_rate(optimizer)
     if not (math.isfinite(usual) and usual > 0):
@@ -90,16 +98,19 @@ def calibrate(
 
         def value(octave: int) -> float:
             snapshot.rewind()
-            run = _Run(usual * 2.0**octave)
+            run = _Run(usual * 2.0**octave, ranks)
             with generators_restored():  # the same dropout for every rate
                 run.train(snapshot, ratios, loss_fn, batches, steps)
                 run.judge(model, loss_fn, fresh)
             runs[octave] = run
-            if progress is not None:
-                progress(f"annealed run {len(runs)}: rate {run.rate:.3g} gives {run.value:.4g}")
+            ranks.decided_by_first(lambda: tell(len(runs), run))
             return run.value
 
-        untrained = _Run(0.0)
+        def tell(count: int, run: _Run) -> None:
+            if progress is not None:
+                progress(f"annealed run {count}: rate {run.rate:.3g} gives {run.value:.4g}")
+
+        untrained = _Run(0.0, ranks)
         snapshot.rewind()
         untrained.judge(model, loss_fn, fresh)
         if not math.isfinite(untrained.value):
@@ -140,8 +151,8 @@ def calibrate(
 class _Run:
     """One annealed run: its rate, what it reached, and what it cost."""
 
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
+    def __init__(self, rate: float, ranks: Ranks) -> None:
+        self.rate, self.ranks = rate, ranks
         self.value = math.inf
         self.cost = 0.0
         self.finite = True
@@ -169,12 +180,10 @@ class _Run:
                 group["lr"] = rate * ratio
             batch = batches[i % len(batches)]
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_fn(model, batch)
             self.cost += 1.0
-            if not torch.isfinite(loss):
-                self.finite = False
+            self.finite = descend(partial(loss_fn, model, batch), optimizer, self.ranks)
+            if not self.finite:
                 return
-            loss.backward()  # type: ignore[no-untyped-call]
             params = metric.trained(optimizer)
             before = [p.detach().clone() for p in params] if i in read else []
             optimizer.step()
@@ -186,9 +195,10 @@ class _Run:
         if not self.finite:
             return
         with quiet(model):
-            losses = [float(loss_fn(model, batch)) for batch in fresh]
+            mean = self.ranks.number(
+                lambda: sum(float(loss_fn(model, batch)) for batch in fresh) / len(fresh)
+            )
         self.cost += FORWARD * len(fresh)
-        mean = sum(losses) / len(losses)
         self.value = mean if math.isfinite(mean) else math.inf
 
     def _read(
@@ -203,10 +213,11 @@ class _Run:
         """Read the sharpness at the weights before a step, along its direction, as a watch does."""
         d = metric.direction(optimizer)
         slope = float(dot([p.grad for p in params if p.grad is not None], d))
+        slope = self.ranks.first(slope)  # how many losses are read depends on its last bit
 
         def loss_at() -> float:
             self.cost += FORWARD
-            return float(loss_fn(model, batch))
+            return self.ranks.number(lambda: float(loss_fn(model, batch)))
 
         with quiet(model), restored(params):
             copy_(params, before)

@@ -49,6 +49,16 @@ class Ranks:
         group = wrapper.process_group
         return cls(group, dist.get_world_size(group), dist.get_rank(group))
 
+    @classmethod
+    def within(cls, group: Any = None) -> Self:
+        """The ranks of a process group, of the default one unless told; a single one without any.
+
+        For a host that has no model at hand, or whose model is averaged by other means than DDP.
+        """
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(group, dist.get_world_size(group), dist.get_rank(group))
+
     def mean(self, value: Tensor) -> Tensor:
         """Mean over the ranks, the same bits on each; every rank must call it."""
         if self.count == 1:
@@ -112,6 +122,22 @@ class Ranks:
             raise MeasurementError(f"the first rank's host failed: {failed}")
         return cast(T, answer)
 
+    def gather(self, value: Any) -> list[Any]:
+        """What each rank holds, by rank, on every rank; any object that can be pickled."""
+        if self.count == 1:
+            return [value]
+        held: list[Any] = [None] * self.count
+        dist.all_gather_object(held, value, group=self.group)
+        return held
+
+    def number(self, local: Callable[[], float]) -> float:
+        """Mean over the ranks of a number that each computes; fails on all where it fails on one.
+
+        Raises:
+            MeasurementError: As `agree`.
+        """
+        return cast(float, self.mean_of(self.agree(local)))
+
     def mean_of(self, value: float | None) -> float | None:
         """Mean of a number over the ranks that have one."""
         if self.count == 1:
@@ -132,4 +158,4 @@ class Ranks:
         return "cuda" if dist.get_backend(self.group) == "nccl" else "cpu"
 
     def _source(self) -> int:
-        return dist.get_global_rank(self.group, 0)
+        return 0 if self.group is None else dist.get_global_rank(self.group, 0)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lrsearch.curvature import Watch, calibrate, hold, proxy_steps
+from lrsearch.curvature import Ranks, Watch, calibrate, hold, proxy_steps
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.stability import Edge, Host
 
+T = TypeVar("T")
 LossFn = Callable[[nn.Module, Any], Tensor]
 DEFAULT_BUDGET = 1_000
 DEFAULT_SHARE = 0.3
@@ -37,8 +38,14 @@ def edge(
     with a key measures, the others read the result; ``key`` holds whatever changes the edge (width,
     batch size, ...).
 
+    Several ranks all call it, and get the same edge. Under DDP all measure together, each on the
+    batches of its own loader: it is the edge of the whole batch. Ranks of `lrsearch.optimize` with
+    a model of another kind wait while the first measures on its own batches. A study is asked, and
+    told, by the first rank; what it knows nobody measures.
+
     Args:
-        trial: The Optuna trial, or ``None`` to measure without a study.
+        trial: The Optuna trial, or ``None`` to measure without a study; under DDP without
+            `lrsearch.optimize` only the first rank's trial counts.
         model: The model, at its initial weights.
         optimizer: Its optimizer.
         loss_fn: ``loss_fn(model, batch) -> scalar``, the training loss.
@@ -51,24 +58,51 @@ def edge(
 
     Raises:
         CalibrationError: If no rate trains the model.
+        MeasurementError: If the measurement fails on some ranks only.
+        UnsupportedError: If the parameters are sharded over ranks.
 
     Cost: ``share * budget`` gradients the first time where the usual rate is near, up to twice
     that elsewhere (an annealed run has at least 20 steps: short budgets pay more); later nothing.
     """
-    from lrsearch.integrations.optuna import EdgeSampler, edge_key, store_edge, stored_edge
+    from lrsearch.integrations.optuna import (
+        EdgeSampler,
+        RankTrial,
+        edge_key,
+        store_edge,
+        stored_edge,
+    )
 
+    ranks = Ranks.of(model)
     study = getattr(trial, "study", None)
     name = edge_key(key, type(optimizer).__name__)
-    if study is not None and budget is None and isinstance(study.sampler, EdgeSampler):
-        budget = study.sampler.space.budget
-    steps = proxy_steps(budget or DEFAULT_BUDGET, share)
+    if any(hasattr(p, "device_mesh") for p in model.parameters()):
+        raise UnsupportedError(
+            "the parameters are sharded (FSDP or tensor parallel) and no edge can be measured: "
+            "give a rate that trains, lrsearch.Edge.known(0.1), or measure on an unsharded copy."
+        )
+
+    def by_first(decide: Callable[[], T]) -> T:
+        if isinstance(trial, RankTrial):
+            return trial.first(name, decide)
+        return ranks.decided_by_first(decide)
+
+    def known() -> tuple[Edge | None, int]:
+        found = None if study is None else stored_edge(study, name)
+        steps = budget
+        if study is not None and steps is None and isinstance(study.sampler, EdgeSampler):
+            steps = study.sampler.space.budget
+        return found, proxy_steps(steps or DEFAULT_BUDGET, share)
+
+    def measured() -> Edge:
+        batches, fresh = hold(loader, steps, ranks)
+        return calibrate(model, optimizer, loss_fn, batches, fresh, steps=steps, progress=progress)
+
     with _ONE_AT_A_TIME:  # threads of one study share the edge, and the generators put back
-        known = None if study is None else stored_edge(study, name)
-        if known is not None:
-            return known
-        batches, fresh = hold(loader, steps)
-        found = calibrate(model, optimizer, loss_fn, batches, fresh, steps=steps, progress=progress)
-        return found if study is None else store_edge(study, name, found)
+        found, steps = by_first(known)
+        if found is not None:
+            return found
+        found = measured() if ranks.count > 1 else by_first(measured)
+        return by_first(lambda: found if study is None else store_edge(study, name, found))
 
 
 def watch(
@@ -93,7 +127,8 @@ def watch(
         eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
 
     Under DDP give the wrapped model on every rank and the trial on the first: it decides for all.
-    Where it stops the run, the others raise `lrsearch.exceptions.RunStopped`.
+    Where it stops the run, the others raise `lrsearch.exceptions.RunStopped`; with a host of their
+    own (the trial of `lrsearch.optimize`, say) they stop as that does.
 
     Raises:
         UnsupportedError: If ``host`` is none of these.

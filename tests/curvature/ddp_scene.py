@@ -19,7 +19,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lrsearch.curvature import Hessian, Watch, batch_sharpness, critical_rate, sharpness
+from lrsearch.curvature import (
+    Hessian,
+    Ranks,
+    Watch,
+    batch_sharpness,
+    calibrate,
+    critical_rate,
+    hold,
+    sharpness,
+)
 from lrsearch.exceptions import LrsearchError
 from lrsearch.stability import CONTINUE, Reading, Verdict
 
@@ -140,6 +149,68 @@ def measures(rank: int) -> dict[str, Any]:
     return {"found": found, "expected": expected}
 
 
+def plain() -> nn.Module:
+    """Without batch statistics, which are of half a batch on each rank; one layer is not used."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 3))
+    model.register_parameter("unused", nn.Parameter(torch.ones(2)))
+    return model
+
+
+def calibration(rank: int) -> dict[str, Any]:
+    """Two ranks with half of the data each, against one model with both halves."""
+    halves = [batches(r) for r in range(RANKS)]
+    whole = [tuple(map(torch.cat, zip(*pair, strict=True))) for pair in zip(*halves, strict=True)]
+    told: list[str] = []
+
+    def options(model: nn.Module) -> Any:
+        return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5, weight_decay=0.1)
+
+    def trained(model: nn.Module) -> list[list[float]]:
+        optimizer = options(model)
+        for batch in halves[rank]:
+            optimizer.zero_grad()
+            loss_fn(model, batch).backward()
+            optimizer.step()
+        return [p.detach().flatten().tolist() for p in model.parameters()]
+
+    model = DistributedDataParallel(plain(), find_unused_parameters=True)
+    before = [p.detach().clone() for p in model.parameters()]
+    loss_fn(model, halves[rank][0])  # a forward pass that never comes to its backward pass
+    shorter = halves[rank][: STEPS - 4 * rank]
+    held, fresh = hold(shorter, 60, Ranks.of(model))
+    found = calibrate(model, options(model), loss_fn, held, fresh, steps=30, progress=told.append)
+    alone = plain()
+    one, judge = whole[: len(held)], whole[len(held) : len(held) + len(fresh)]
+    expected = calibrate(alone, options(alone), loss_fn, one, judge, steps=30)
+    outcome = {
+        "held": [len(held), len(fresh)],
+        "found": found.to_dict(),
+        "expected": expected.to_dict(),
+        "told": len(told),
+        "kept": all(map(torch.equal, before, model.parameters())),
+        "gradients": [p.grad is None for p in model.parameters()],
+        "trained": trained(model),
+        "uncalibrated": trained(DistributedDataParallel(plain(), find_unused_parameters=True)),
+    }
+
+    def lacking(model: nn.Module, batch: Any) -> Tensor:
+        if rank == 1:
+            raise KeyError("a column that only this rank lacks")
+        return loss_fn(model, batch)
+
+    for name, call in {
+        "lacking": lambda: calibrate(model, options(model), lacking, held, fresh, steps=30),
+        "empty": lambda: hold([] if rank else held, 60, Ranks.of(model)),
+        "iterator": lambda: hold(iter(held) if rank else held, 60, Ranks.of(model)),
+    }.items():
+        try:
+            call()
+        except LrsearchError as error:
+            outcome[name] = f"{type(error).__name__}: {error}"
+    return outcome
+
+
 def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
@@ -147,6 +218,8 @@ def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
     outcome: dict[str, Any]
     if scene == "measures":
         outcome = measures(rank)
+    elif scene == "calibration":
+        outcome = calibration(rank)
     elif scene == "stop":
         outcome = train(rank, Host(stop_at=10) if first else None)
     elif scene == "every rank has a host":

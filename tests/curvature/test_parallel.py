@@ -54,6 +54,25 @@ def test_measurements_are_those_of_all_data(tmp_path: Path) -> None:
         assert one["found"][name] == pytest.approx(value, rel=2e-3), name
 
 
+def test_the_edge_is_that_of_all_data_and_leaves_no_trace(tmp_path: Path) -> None:
+    one, other = play("calibration", tmp_path)
+    assert one["found"] == other["found"]
+    assert one["held"] == other["held"] == [15, 5]  # what the shorter loader has
+    assert (one["told"], other["told"]) == (len(one["found"]["trace"]), 0)
+    for name in ("learning_rate", "proxy_rate", "sharpness"):
+        assert one["found"][name] == pytest.approx(one["expected"][name], rel=2e-2), name
+    assert one["found"]["cost"] == one["expected"]["cost"]
+    for rank in (one, other):
+        assert rank["kept"]
+        assert all(rank["gradients"])
+        assert rank["trained"] == rank["uncalibrated"]
+        assert "failed on some ranks" in rank["lacking"]
+        assert (
+            rank["empty"] == "CalibrationError: the loader has no batch on some rank: give it data."
+        )
+        assert rank["iterator"].startswith("MeasurementError: ")
+
+
 def test_both_ranks_read_the_same_and_train_as_if_unwatched(tmp_path: Path) -> None:
     one, other = play("watched and alone", tmp_path)
     readings = one["watched"]["readings"]

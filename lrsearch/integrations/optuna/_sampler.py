@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lrsearch.search import (
     Dimension,
     Engine,
     ScheduleSpace,
+    TrialRecord,
 )
 
 
@@ -53,6 +55,7 @@ class EdgeSampler(BaseSampler):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._engine = Engine(space, seed)
         self._dimensions = {d.name: d for d in space.dimensions()}
+        self._ended: dict[tuple[int, int], dict[int, TrialRecord | None]] = {}
 
     def reseed_rng(self) -> None:
         """Reseed the other sampler; ours draws by trial number and needs no reseeding."""
@@ -89,10 +92,7 @@ class EdgeSampler(BaseSampler):
         values = self.sampler.sample_relative(study, trial, theirs)
         if len(theirs) == len(search_space):
             return values
-        trials = study.get_trials(deepcopy=False)
-        others = [t for t in trials if t.number != trial.number]
-        records = records_of(others, study.directions, self._dimensions)
-        ours = self._engine.ask(trial.number, records)
+        ours = self._engine.ask(trial.number, self._records(study, trial.number))
         if RATE_KEY in trial.user_attrs:  # an absolute rate was enqueued: known once aligned
             ours.pop(MULTIPLIER)
         return values | {n: v for n, v in ours.items() if n in search_space}
@@ -111,6 +111,28 @@ class EdgeSampler(BaseSampler):
         if dimension is not None and dimension.default is not None:
             return dimension.default
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _records(self, study: Study, number: int) -> list[TrialRecord]:
+        """All other trials, for the engine; of those that have ended it is known since they did."""
+        known = self._ended.setdefault((id(study._storage), study._study_id), {})
+        found, fresh = [], []
+        for trial in study.get_trials(deepcopy=False):
+            at = trial.number
+            if at in known:
+                if (record := known[at]) is not None:
+                    found.append(record)
+            elif at != number:
+                fresh.append(trial)
+        for trial in fresh:
+            new = records_of([trial], study.directions, self._dimensions)
+            if trial.state.is_finished():
+                known[trial.number] = new[0] if new else None
+            found += new
+        return sorted(found, key=_number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be read from the storage."""
+        return self.__dict__ | {"_ended": {}}
 
     def _check_space(self, study: Study, trial: FrozenTrial) -> None:
         # Under Hyperband a sampler sees a study without public attributes, but with its storage.
@@ -142,6 +164,9 @@ def refuse_other_space(
             f"{_difference(stored, mine)}. Use that space to continue it, or give the new one a "
             "study of its own (another study name)."
         )
+
+
+_number = attrgetter("number")
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
