@@ -1,8 +1,8 @@
 """Running a sweep over a task: storage, leases, resume, leaderboard, confirmation."""
 
+from lrsearch.integrations._task_edge import task_edge as task_edge
 from lrsearch.sweeps._confirm import Confirmation as Confirmation
 from lrsearch.sweeps._confirm import confirm as confirm
-from lrsearch.sweeps._edge import task_edge as task_edge
 from lrsearch.sweeps._events import Listener as Listener
 from lrsearch.sweeps._events import Silent as Silent
 from lrsearch.sweeps._events import TrialEnd as TrialEnd
@@ -11,6 +11,7 @@ from lrsearch.sweeps._leaderboard import leaderboard as leaderboard
 from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
+from lrsearch.sweeps._patient import PatientStorage as PatientStorage
 from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
@@ -20,16 +21,21 @@ from lrsearch.sweeps._summary import summary as summary
 from lrsearch.sweeps._summary import write_winner as write_winner
 from lrsearch.sweeps._sweep import SweepResult as SweepResult
 from lrsearch.sweeps._sweep import sweep as sweep
+from lrsearch.sweeps._weights import best_weights as best_weights
+from lrsearch.sweeps._weights import keep_best as keep_best
 
 __all__ = [
     "Confirmation",
     "Listener",
     "Live",
+    "PatientStorage",
     "Silent",
     "SweepResult",
     "TrialEnd",
+    "best_weights",
     "confirm",
     "interruptible",
+    "keep_best",
     "leaderboard",
     "only_study",
     "open_storage",

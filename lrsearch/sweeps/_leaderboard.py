@@ -16,6 +16,7 @@ from lrsearch.integrations.optuna import (
     verdict_of,
 )
 from lrsearch.search import Plan
+from lrsearch.sweeps._attempts import restarts
 from lrsearch.sweeps._trial import full_runs
 
 COLUMNS = [
@@ -91,6 +92,9 @@ def row_of(trial: FrozenTrial) -> dict[str, Any]:
         readings = readings_of(trial.user_attrs)
         row["steps"] = readings[-1].step if readings else 0
         row["reason"] = f"running, or interrupted; last reading at step {row['steps']}"
+    again = restarts(trial.user_attrs)
+    if again and trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        row["reason"] += f" (after {again} restart{'s' if again > 1 else ''})"
     return row
 
 

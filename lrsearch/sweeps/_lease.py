@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from lrsearch.integrations.optuna import TUNE_KEY
+from lrsearch.sweeps._renewal import renewed
 
 LEASE_KEY = "lrsearch:lease"
 LIFE = 300.0  # seconds until an unrenewed lease of another machine counts as dead
@@ -73,22 +73,11 @@ class Lease:
             trial: The trial.
             alone: Whether locks tell everything, so that no renewal is needed.
         """
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(RENEWAL):
-                with suppress(Exception):  # a storage that fails shows in the run itself
-                    self.renew(trial, now=True)
-
-        thread = threading.Thread(target=renew, name=f"lease-{trial.number}", daemon=True)
-        if not alone:
-            thread.start()
-        try:
+        if alone:
             yield
-        finally:
-            done.set()
-            if not alone:
-                thread.join()
+            return
+        with renewed(lambda: self.renew(trial, now=True), RENEWAL):
+            yield
 
     def __enter__(self) -> Self:
         return self

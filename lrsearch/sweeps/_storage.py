@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.exceptions import StorageError, StudyMismatchError
+from lrsearch.exceptions import LrsearchError, StorageError, StudyMismatchError
+from lrsearch.sweeps._network import GRPC, engine_options, open_proxy, with_driver
+from lrsearch.sweeps._patient import PatientStorage, first_line
 
 Direction = Literal["minimize", "maximize"]
 JOURNAL = "journal:///"
@@ -23,13 +27,17 @@ LOCK_WAIT = 60.0  # seconds that a worker waits for another one's write to a SQL
 
 
 def open_storage(url: str, *, create: bool) -> BaseStorage:
-    """Open ``sqlite:///file.db``, ``journal:///file.log`` or any URL that Optuna takes.
+    """Open ``sqlite:///file.db``, ``journal:///file.log``, ``grpc://host:port`` or a database.
+
+    What stands behind a server is waited for while it cannot be reached, see `PatientStorage`; but
+    it must answer now. ``postgresql://`` takes whichever driver is installed.
 
     Args:
         url: The storage.
         create: Whether a file that does not exist is made (with its folder), or refused.
 
     Raises:
+        MissingExtraError: If its driver is not installed.
         StorageError: If it cannot be opened or read; the message hides passwords.
     """
     path = local_file(url)
@@ -47,10 +55,18 @@ def open_storage(url: str, *, create: bool) -> BaseStorage:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 return JournalStorage(JournalFileBackend(str(path)))
-        return _database(url)
+        if url.startswith(GRPC):
+            return PatientStorage(open_proxy(url))
+        if url.startswith("sqlite"):
+            return _database(url, {"connect_args": {"timeout": LOCK_WAIT}})
+        named = with_driver(url)
+        return PatientStorage(get_storage(_database(named, engine_options(named))))
+    except LrsearchError:
+        raise
     except Exception as error:  # SQLAlchemy, drivers and file systems raise what they like
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        reason = reason.replace(url, shown(url)).rstrip(".")
+        place, hidden = (u.partition("://")[2] or u for u in (url, shown(url)))
+        reason = first_line(error).rstrip(".")
+        reason = reason.replace(place, hidden) if place else reason
         raise StorageError(
             f"cannot open the storage {shown(url)}: {type(error).__name__}: {reason}. It must be a "
             "database that Optuna can read, such as sqlite:///sweep.db or journal:///sweep.log."
@@ -74,9 +90,7 @@ def open_study(
     try:
         names = optuna.get_all_study_names(storage)
     except Exception as error:
-        raise StorageError(
-            f"cannot read the storage: {str(error).strip().splitlines()[0]}."
-        ) from error
+        raise StorageError(f"cannot read the storage: {first_line(error).rstrip('.')}.") from error
     if name not in names:
         if not create:
             known = ", ".join(sorted(names)) or "none"
@@ -116,6 +130,22 @@ def only_study(storage: BaseStorage) -> str:
     return names[0]
 
 
+@contextmanager
+def answering() -> Iterator[None]:
+    """Context, or decorator, in which a storage that stops answering ends in a sentence.
+
+    Raises:
+        StorageError: Instead of Optuna's StorageInternalError.
+    """
+    try:
+        yield
+    except StorageInternalError as error:
+        raise StorageError(
+            f"the storage failed: {first_line(error).rstrip('.')}. Nothing is lost: run the same "
+            "command again once it answers."
+        ) from error
+
+
 def local_file(url: str) -> Path | None:
     """The file behind a file-based storage's URL, or ``None``."""
     for prefix in (SQLITE, JOURNAL):
@@ -135,8 +165,7 @@ def shown(url: str) -> str:
         return re.sub(r"//.*@", "//***@", url)
 
 
-def _database(url: str) -> RDBStorage:
-    options = {"connect_args": {"timeout": LOCK_WAIT}} if url.startswith(SQLITE) else None
+def _database(url: str, options: dict[str, Any]) -> RDBStorage:
     for pause in (0.1, 0.5, 2.0):
         try:
             return RDBStorage(url, engine_kwargs=options)

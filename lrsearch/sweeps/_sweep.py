@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from lrsearch.exceptions import StorageError
@@ -16,13 +15,12 @@ from lrsearch.integrations.optuna import (
     SPACE_KEY,
     EdgeSampler,
     StabilityPruner,
-    edge_key,
     refuse_other_space,
-    store_edge,
 )
 from lrsearch.search import ScheduleSpace
 from lrsearch.stability import Edge
-from lrsearch.sweeps._edge import task_edge
+from lrsearch.sweeps._calibration import study_edge
+from lrsearch.sweeps._disk import Quota, scratch_of, tidy
 from lrsearch.sweeps._events import Listener, Silent
 from lrsearch.sweeps._lease import LIFE, Lease, checkpoint_path, claim
 from lrsearch.sweeps._prepare import (
@@ -30,11 +28,12 @@ from lrsearch.sweeps._prepare import (
     check_share,
     enqueue_rates,
     give_up_if_broken,
-    known_edge,
     runs_folder,
 )
-from lrsearch.sweeps._storage import local_file, open_storage, open_study
+from lrsearch.sweeps._storage import answering, local_file, open_storage, open_study
 from lrsearch.sweeps._trial import Bench, run_trial
+from lrsearch.sweeps._turn import turn
+from lrsearch.sweeps._weights import settle_weights
 from lrsearch.training import Task
 
 
@@ -60,6 +59,7 @@ class SweepResult:
         return not self.running and not self.out_of_time
 
 
+@answering()
 def sweep(
     task: Task,
     space: ScheduleSpace,
@@ -73,6 +73,7 @@ def sweep(
     rates: Sequence[tuple[str | None, float]] = (),
     folder: Path | None = None,
     checkpoint_every: int | None = None,
+    disk_quota: int | None = None,
     listener: Listener | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> SweepResult:
@@ -80,7 +81,8 @@ def sweep(
 
     Called again with the same storage and study it goes on where it stopped: trials of dead workers
     are taken over at their last checkpoint, those of living ones are left alone. Several processes
-    may work on one study.
+    may work on one study, on several machines where the storage is one of a server; they may begin
+    one trial too many for every machine after the first.
 
     Args:
         task: What to train.
@@ -94,6 +96,8 @@ def sweep(
         rates: ``(family or None, peak learning rate)`` to be tried first, in absolute units.
         folder: Where checkpoints go; beside a local storage by default.
         checkpoint_every: Steps between checkpoints; a tenth of the budget by default.
+        disk_quota: Bytes that ``folder`` may take; beyond it, trials train without checkpoints. The
+            best trial's weights are kept there in any case.
         listener: Told what happens.
         interrupted: Asked between steps; once true the running trial is checkpointed.
 
@@ -116,10 +120,21 @@ def sweep(
     if folder is None:
         folder = runs_folder(storage) / name
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "begin.lock"):
+    with turn(folder, listener.note, interrupted, other="measures the edge"):
         enqueue_rates(study, rates)  # first: a rate that makes no sense is refused at no cost
         study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
-        edge = _edge(study, task, space, seed, listener, interrupted)
+        tidy(folder, study)
+        settle_weights(folder, study)
+        edge = study_edge(
+            study,
+            task,
+            budget=space.budget,
+            seed=seed,
+            folder=folder,
+            one_machine=path is not None,
+            listener=listener,
+            interrupted=interrupted,
+        )
     bench = Bench(
         task=task,
         space=space,
@@ -129,12 +144,13 @@ def sweep(
         folder=folder,
         listener=listener,
         checkpoint_every=checkpoint_every,
+        quota=Quota(folder, disk_quota, listener.note),
         interrupted=interrupted,
     )
     listener.known(sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)))
     while timeout is None or time.monotonic() - begun < timeout:
         give_up_if_broken(study)
-        with FileLock(folder / "begin.lock"):
+        with turn(folder, listener.note, interrupted, other="begins a trial"):
             begun_trial = _begin(study, folder, trials, one_machine=path is not None)
         if begun_trial is None:
             return result_of(study, edge, listener)
@@ -163,30 +179,6 @@ def result_of(
     return SweepResult(study=study, edge=edge, running=running, out_of_time=out_of_time)
 
 
-def _edge(
-    study: optuna.Study,
-    task: Task,
-    space: ScheduleSpace,
-    seed: int,
-    listener: Listener,
-    interrupted: Callable[[], bool],
-) -> Edge:
-    known = known_edge(study, task)
-    if known is not None:
-        listener.edge(known, measured=False)
-        return known
-
-    def progress(line: str) -> None:
-        listener.note(line)
-        if interrupted():
-            raise KeyboardInterrupt
-
-    found = task_edge(task, budget=space.budget, seed=seed, progress=progress)
-    found = store_edge(study, edge_key(task.name, ""), found)
-    listener.edge(found, measured=True)
-    return found
-
-
 def _begin(
     study: optuna.Study, folder: Path, trials: int, *, one_machine: bool
 ) -> tuple[optuna.Trial, Lease] | None:
@@ -196,6 +188,8 @@ def _begin(
         if frozen.state == TrialState.RUNNING:
             taken = claim(study, frozen, folder, one_machine=one_machine)
             if taken is not None:
+                for path in scratch_of(checkpoint_path(taken[1].path.parent, frozen.number)):
+                    path.unlink(missing_ok=True)
                 return taken
     if sum(t.state != TrialState.WAITING for t in seen) >= trials:
         return None

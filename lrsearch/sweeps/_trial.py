@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,13 @@ from lrsearch.integrations.optuna import (
 )
 from lrsearch.search import ScheduleSpace, trial_seed
 from lrsearch.stability import Edge, Verdict
+from lrsearch.sweeps._attempts import begin_attempt, cause_of_death, leave_attempt
+from lrsearch.sweeps._disk import Quota
 from lrsearch.sweeps._events import Listener, TrialEnd
 from lrsearch.sweeps._lease import Lease, checkpoint_path
-from lrsearch.training import Task, TrainResult, train
+from lrsearch.sweeps._patient import first_line
+from lrsearch.sweeps._weights import put_in_place, set_aside
+from lrsearch.training import Task, TrainResult, load_checkpoint, train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class Bench:
     folder: Path
     listener: Listener
     checkpoint_every: int | None
+    quota: Quota
     interrupted: Callable[[], bool]
 
 
@@ -56,21 +62,23 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
     checkpoint = checkpoint_path(lease.path.parent, trial.number)  # where its first worker wrote
     elsewhere = False
     try:
-        state, value, reason = _outcome(bench, trial, lease, checkpoint)
+        state, value, reason = _outcome(bench, trial, checkpoint)
         told = study.tell(trial, value, state=state, skip_if_finished=True)
         elsewhere = told.state != state
     except UpdateFinishedTrialError:
         elsewhere = True
     except StorageInternalError as error:
         raise StorageError(
-            f"the storage failed in trial {trial.number}: {error}. Its checkpoint is kept: run the "
-            "same command again once the storage answers."
+            f"the storage failed in trial {trial.number}: {first_line(error).rstrip('.')}. Its "
+            "checkpoint is kept: run the same command again once the storage answers."
         ) from error
     if elsewhere:
         bench.listener.note(f"trial {trial.number} was ended by another worker meanwhile")
         found = next(t for t in study.get_trials() if t.number == trial.number)
         state, value = found.state, found.values[0] if found.values else None
         reason = "ended by another worker"
+    complete = state == TrialState.COMPLETE and not elsewhere
+    put_in_place(bench.folder, trial.number, bench.task.direction, complete=complete)
     checkpoint.unlink(missing_ok=True)
     return TrialEnd(
         number=trial.number,
@@ -83,14 +91,19 @@ def run_trial(bench: Bench, study: optuna.Study, trial: optuna.Trial, lease: Lea
 
 
 def _outcome(
-    bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path
+    bench: Bench, trial: optuna.Trial, checkpoint: Path
 ) -> tuple[TrialState, float | None, str]:
     """How the trial ends, with its reason; whatever tells why is stored in it."""
     state, value, reason = TrialState.FAIL, None, ""
+    step = _step_of(checkpoint)
+    if (cause := cause_of_death(trial.user_attrs, step)) is not None:
+        _store_failure(trial, cause)
+        return state, value, cause
     try:
-        result = _train(bench, trial, lease, checkpoint)
+        result = _train(bench, trial, checkpoint, step)
         if math.isfinite(result.metric):
             state, value, reason = TrialState.COMPLETE, result.metric, "finished"
+            _set_aside(bench, trial.number, result)
         else:
             state, reason = TrialState.PRUNED, f"diverged: {bench.task.metric} is not finite"
             _store_verdict(trial, bench.space.budget, reason)
@@ -103,8 +116,7 @@ def _outcome(
         raise
     except Exception as error:  # a user's task may raise anything
         reason = f"{type(error).__name__}: {error}"
-        trial.set_user_attr(ERROR_KEY, reason)
-        _store_cost_until(trial, max((r.step for r in readings_of(trial.user_attrs)), default=0))
+        _store_failure(trial, reason)
     return state, value, reason
 
 
@@ -113,14 +125,14 @@ def full_runs(cost: dict[str, float] | None, budget: int) -> float:
     return 0.0 if not cost else (cost["steps"] + cost["watch"]) / budget
 
 
-def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) -> TrainResult:
+def _train(bench: Bench, trial: optuna.Trial, checkpoint: Path, step: int) -> TrainResult:
     schedule = bench.space.suggest(trial, bench.edge)
     plan = plan_of(trial.user_attrs)
     assert plan is not None
     seed = trial_seed(bench.seed, trial.number)
     trial.set_user_attr(SEED_KEY, seed)
 
-    begun = False
+    begun = left = False
 
     def on_step(step: int) -> None:
         nonlocal begun
@@ -129,6 +141,11 @@ def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) ->
             begun = True
         bench.listener.step(trial.number, step)
 
+    def interrupted() -> bool:
+        nonlocal left
+        left = bench.interrupted()
+        return left
+
     def once() -> TrainResult:
         return train(
             bench.task,
@@ -136,20 +153,52 @@ def _train(bench: Bench, trial: optuna.Trial, lease: Lease, checkpoint: Path) ->
             seed=seed,
             host=OptunaHost(trial),
             share=bench.share,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint if bench.quota.allows(checkpoint) else None,
             checkpoint_every=bench.checkpoint_every,
-            interrupted=bench.interrupted,
+            interrupted=interrupted,
             on_step=on_step,
+            on_checkpoint=lambda step: bench.quota.written(checkpoint),
         )
 
+    begin_attempt(trial, step)
     try:
-        return once()
-    except CheckpointError as error:
-        if not checkpoint.exists():
-            raise
-        bench.listener.note(f"trial {trial.number} starts over: {error}")
-        checkpoint.unlink()
-        return once()
+        try:
+            return once()
+        except CheckpointError as error:
+            if not checkpoint.exists():
+                raise
+            bench.listener.note(f"trial {trial.number} starts over: {error}")
+            checkpoint.unlink()
+            begin_attempt(trial, 0, instead=True)
+            return once()
+    except KeyboardInterrupt:
+        if left:
+            with suppress(StorageInternalError):
+                leave_attempt(trial)
+        raise
+
+
+def _step_of(checkpoint: Path) -> int:
+    """The step that a trial would go on from."""
+    if not checkpoint.exists():
+        return 0
+    try:
+        return int(load_checkpoint(checkpoint)["step"])
+    except (CheckpointError, KeyError):  # it will start over, and say so
+        return 0
+
+
+def _set_aside(bench: Bench, number: int, result: TrainResult) -> None:
+    model, direction = result.model.state_dict(), bench.task.direction
+    try:
+        set_aside(bench.folder, model, trial=number, metric=result.metric, direction=direction)
+    except CheckpointError as error:  # a full disk must not cost the result
+        bench.listener.note(f"the final weights of trial {number} are not kept: {error}")
+
+
+def _store_failure(trial: optuna.Trial, reason: str) -> None:
+    trial.set_user_attr(ERROR_KEY, reason)
+    _store_cost_until(trial, max((r.step for r in readings_of(trial.user_attrs)), default=0))
 
 
 def _store_verdict(trial: optuna.Trial, step: int, reason: str) -> None:

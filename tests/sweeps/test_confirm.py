@@ -12,9 +12,8 @@ from scipy.stats import t as student
 from torch import nn
 
 from lrsearch.integrations.optuna import best_schedule
-from lrsearch.search import PLAN_KEY, Plan
+from lrsearch.search import PLAN_KEY, Plan, calibration_seed, confirmation_seed, trial_seed
 from lrsearch.sweeps import Confirmation, confirm, summary
-from lrsearch.search import calibration_seed, confirmation_seed, trial_seed
 from lrsearch.sweeps._prepare import SEED_KEY
 from lrsearch.training import Task, tensor_stream
 

@@ -13,13 +13,13 @@ from typing import Any
 import optuna
 import pytest
 
-from lrsearch.integrations.optuna import readings_of
+from lrsearch.integrations.optuna import ATTEMPTS_KEY, COST_KEY, ERROR_KEY, readings_of
 from lrsearch.sweeps import open_storage, open_study
 from lrsearch.sweeps._lease import LEASE_KEY
-from lrsearch.sweeps._trial import COST_KEY
 from lrsearch.training import load_checkpoint
 
 BUDGET, EVERY, TRIALS = 40, 4, 4
+WHO = (LEASE_KEY, ATTEMPTS_KEY)
 CALIBRATION = 1e-3  # the rate that a calibration makes its optimizer with
 SWEEP = ("sweep", "task.py:task", "--storage", "sqlite:///s.db", "--seed", "8", "--trials")
 
@@ -36,7 +36,9 @@ def content(study: optuna.Study) -> list[dict[str, Any]]:
             "state": t.state.name,
             "params": t.params,
             "values": t.values,
-            "attributes": {n: v for n, v in t.user_attrs.items() if n != LEASE_KEY},
+            "attributes": {
+                n: v for n, v in t.user_attrs.items() if n not in (LEASE_KEY, ATTEMPTS_KEY)
+            },
         }
         for t in study.get_trials()
     ]
@@ -104,7 +106,8 @@ def test_killed_in_mid_trial_it_goes_on_from_the_checkpoint(shell, undisturbed) 
     assert not [e for e in shell.log() if e[0] == second.pid and e[1] == CALIBRATION]
     assert content(study_in(shell.folder)) == content(undisturbed)
     assert edges(study_in(shell.folder)) == edges(undisturbed)
-    assert not list(runs_folder(shell.folder).glob("*.pt"))
+    left = {p.name for p in runs_folder(shell.folder).iterdir() if p.suffix != ".lock"}
+    assert left == {"best.pt"}
 
 
 def test_killed_before_the_first_checkpoint_the_trial_begins_anew(shell, undisturbed) -> None:
@@ -268,3 +271,24 @@ def test_a_dead_workers_trial_is_taken_over_and_a_living_ones_is_not(shell, undi
     assert content(study_in(shell.folder)) == content(undisturbed)[:3]
     assert [s for pid, _, s in trained(shell) if pid == b.pid] == [BUDGET]  # nobody disturbed it
     assert found[1].user_attrs[LEASE_KEY]["pid"] == b.pid
+
+
+def test_a_trial_that_kills_its_process_is_given_up(shell) -> None:
+    deadly = """
+def evaluate(model):
+    os.kill(os.getpid(), 9)
+"""
+    with (shell.folder / "task.py").open("a") as file:
+        file.write(deadly)
+    for turn in range(3):
+        assert shell.run(*SWEEP, "2").code == -signal.SIGKILL
+        found = study_in(shell.folder).get_trials()
+        assert [t.state.name for t in found] == ["RUNNING"]
+        assert [s["step"] for s in found[0].user_attrs[ATTEMPTS_KEY]] == [0, 36, 36][: turn + 1]
+    # The second and the third start have come no further than the first: one more may try.
+    assert shell.run(*SWEEP, "2").code == -signal.SIGKILL
+    assert shell.run(*SWEEP, "2").code == -signal.SIGKILL
+    first, second = study_in(shell.folder).get_trials()
+    assert (first.state.name, second.state.name) == ("FAIL", "RUNNING")
+    assert first.user_attrs[ERROR_KEY].startswith("its process died 3 times without coming further")
+    assert not checkpoint(shell.folder, 0).exists()

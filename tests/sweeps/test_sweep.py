@@ -24,7 +24,14 @@ from lrsearch.exceptions import (
     StudyMismatchError,
     TaskError,
 )
-from lrsearch.integrations.optuna import OptunaHost, edge_key, readings_of, store_edge, verdict_of
+from lrsearch.integrations.optuna import (
+    ATTEMPTS_KEY,
+    OptunaHost,
+    edge_key,
+    readings_of,
+    store_edge,
+    verdict_of,
+)
 from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps import Silent, SweepResult, TrialEnd, leaderboard, open_storage, open_study
@@ -413,8 +420,14 @@ def test_a_checkpoint_that_is_no_use_starts_that_trial_over(
     why = "another run" if damage == "another run's" else "it is damaged"
     assert [n for n in story.notes if n.startswith("trial 0 starts over: ") and why in n]
     mine, theirs = bench.everything()[0], whole.everything()[0]
+    starts = [a[-1][ATTEMPTS_KEY] for a in mine]
+    assert [[(s["step"], s.get("left", False)) for s in trial] for trial in starts] == [
+        [(0, True), (0, False)],
+        [(0, False)],
+    ]
     for a, b in zip(mine, theirs, strict=True):
-        a[-1].pop(lease.LEASE_KEY), b[-1].pop(lease.LEASE_KEY)
+        for key in (lease.LEASE_KEY, ATTEMPTS_KEY):
+            a[-1].pop(key), b[-1].pop(key)
     assert mine == theirs
     assert not bench.checkpoint.exists()
 
@@ -502,6 +515,19 @@ def test_a_trial_without_a_lease_is_taken_on_one_machine_only(bench: Bench) -> N
     taken[1].__exit__(None, None, None)
     bench.sweep(line(), trials=2)
     assert bench.states() == ["COMPLETE"] * 2
+
+
+def test_a_trial_without_a_lease_is_taken_on_any_machine_once_it_is_old(
+    bench: Bench, monkeypatch
+) -> None:
+    """A lost answer may leave one behind, see `PatientStorage`."""
+    monkeypatch.setattr(lease, "LIFE", 0.0)
+    bench.prepare(line())
+    bench.study().ask()
+    study = bench.study()
+    taken = lease.claim(study, study.get_trials()[0], bench.folder, one_machine=False)
+    assert taken is not None
+    taken[1].__exit__(None, None, None)
 
 
 def test_a_trial_that_was_ended_between_two_looks_is_not_reopened(bench: Bench) -> None:

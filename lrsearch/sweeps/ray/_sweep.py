@@ -20,7 +20,13 @@ from optuna.trial import TrialState
 from ray import tune
 
 from lrsearch.exceptions import TaskError
-from lrsearch.integrations.optuna import SPACE_KEY, edge_key, refuse_other_space, store_edge
+from lrsearch.integrations.optuna import (
+    SPACE_KEY,
+    EdgeSampler,
+    edge_key,
+    refuse_other_space,
+    store_edge,
+)
 from lrsearch.integrations.ray import (
     MEMORY_KEY,
     METRIC,
@@ -104,13 +110,14 @@ def ray_sweep(
     seed = agree(study, task, seed)
     folder = (runs_folder(storage) / name if folder is None else folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    study.sampler = EdgeSampler(space, seed=seed)
     with driving(study, folder), connected(cluster, listener):
+        enqueue_rates(study, rates)  # first: a rate that makes no sense is refused at no cost
+        study.set_user_attr(SPACE_KEY, space.fingerprint())  # before anything is measured for it
         edge = _edge(study, task, space, seed, cluster, listener)
         searcher = EdgeSearcher(
             space, metric=METRIC, mode=_mode(task), edge=edge, study=study, seed=seed
         )
-        enqueue_rates(study, rates)
-        study.set_user_attr(SPACE_KEY, space.fingerprint())
         searcher.experiment = name  # of all starts: what is open under it is ours to go on with
         searcher.adopt()
 
