@@ -7,11 +7,11 @@ comma := ,
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint clean install-demo install-test check-python
+.PHONY: help demo test test-faults lint clean install-demo install-test check-python
 
 help:  ## list the targets
 	@echo 'usage: make TARGET [PYTHON=python3.12]'
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 demo: install-demo  ## install, then sweep embedded real data; results in demo/
 	@mkdir -p demo
@@ -19,6 +19,9 @@ demo: install-demo  ## install, then sweep embedded real data; results in demo/
 
 test: lint  ## install, then lint, check types and run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-faults: install-test  ## install, then break things with real processes (Ray, PostgreSQL)
+	LRSEARCH_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 lint: install-test  ## install, then ruff and mypy only
 	$(BIN)/ruff check .

@@ -19,6 +19,8 @@ except ImportError as error:
 from lrsearch.integrations.ray import EdgeSearcher as EdgeSearcher
 from lrsearch.integrations.ray import RayTrial as RayTrial
 from lrsearch.integrations.ray import StabilityTrialScheduler as StabilityTrialScheduler
+from lrsearch.integrations.ray import best_schedule as best_schedule
+from lrsearch.integrations.ray import data_parallel as data_parallel
 from lrsearch.integrations.ray import edge as edge
 from lrsearch.integrations.ray import param_space as param_space
 from lrsearch.integrations.ray import task_trainable as task_trainable
@@ -30,6 +32,8 @@ __all__ = [
     "EdgeSearcher",
     "RayTrial",
     "StabilityTrialScheduler",
+    "best_schedule",
+    "data_parallel",
     "edge",
     "param_space",
     "task_trainable",

@@ -36,6 +36,11 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     then by number. Non-finite objectives come last.
     """
     complete = [r for r in records if r.state == "complete" and r.values]
+    if all(len(r.values) == 1 for r in complete):
+        values = np.array([r.values[0] for r in complete])
+        numbers = np.array([r.number for r in complete])
+        order = np.lexsort((numbers, np.where(np.isfinite(values), values, math.inf)))
+        return [complete[i] for i in order]
 
     finite = [r for r in complete if all(math.isfinite(v) for v in r.values)]
     columns = np.array([*zip(*(r.values for r in finite), strict=True)])  # (objectives, n)
@@ -43,10 +48,8 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     def key(record: TrialRecord) -> tuple[float, int]:
         if not all(math.isfinite(v) for v in record.values):
             return math.inf, record.number
-        if len(record.values) == 1:
-            return record.values[0], record.number
-        values = np.array(record.values)[:, None]
-        dominates = (columns <= values).all(axis=0) & (columns < values).any(axis=0)
+        objectives = np.array(record.values)[:, None]
+        dominates = (columns <= objectives).all(axis=0) & (columns < objectives).any(axis=0)
         return float(dominates.sum()), record.number
 
     return sorted(complete, key=key)

@@ -1,5 +1,7 @@
 """lrsearch in Ray Tune: searcher, trial scheduler, tuner, and a trial as its worker sees it."""
 
+from lrsearch.integrations.ray._best import best_schedule as best_schedule
+from lrsearch.integrations.ray._data_parallel import data_parallel as data_parallel
 from lrsearch.integrations.ray._face import edge as edge
 from lrsearch.integrations.ray._face import trial as trial
 from lrsearch.integrations.ray._face import watch as watch
@@ -39,7 +41,9 @@ __all__ = [
     "address_of",
     "advice",
     "begin_memory",
+    "best_schedule",
     "by_value",
+    "data_parallel",
     "delete_trial_folder",
     "edge",
     "measured_memory",

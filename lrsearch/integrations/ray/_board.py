@@ -65,44 +65,49 @@ def open_board(name: str, known: Mapping[str, Any]) -> Any:
 def shared_edge(trial: RayTrial, name: str, measure: Callable[[Progress], Edge]) -> Edge:
     """The edge under this name: known, measured by another worker, or measured here.
 
-    Where there is no board (another searcher than ours) every trial measures its own.
+    Where there is no board (another searcher than ours) every trial measures its own. Several ranks
+    of one trial all call it: the first asks, all of them measure together.
     """
     if (fixed := trial.own.get("edge")) is not None:
         return Edge.from_dict(fixed)
-    if (known := (trial.own.get("edges") or {}).get(name)) is not None:
-        return Edge.from_dict(known)
-    board = _board_of(trial)
+    board = _board_of(trial) if trial.leads else None
     token = uuid4().hex
-    if board is None:
-        return _kept(trial, name, measure(lambda line: None))
-    try:
-        while isinstance(answer := ray.get(board.ask.remote(name, token)), bool):
-            if answer:
-                return _measured(trial, board, name, token, measure)
-            time.sleep(PAUSE)
-    except RayError as error:  # its node is gone
-        logger.warning("the edges of this experiment cannot be asked for (%s): measuring", error)
-        return _kept(trial, name, measure(lambda line: None))
-    return Edge.from_dict(answer)
 
+    def ask() -> dict[str, Any] | None:
+        try:
+            while board is not None:
+                answer = ray.get(board.ask.remote(name, token))
+                if not isinstance(answer, bool):
+                    return dict(answer)
+                if answer:
+                    return None
+                time.sleep(PAUSE)
+        except RayError as error:  # its node is gone
+            logger.warning("the edges of this experiment cannot be asked for: %s", error)
+        return None
 
-def _measured(
-    trial: RayTrial, board: Any, name: str, token: str, measure: Callable[[Progress], Edge]
-) -> Edge:
     def alive(line: str) -> None:
-        board.renew.remote(name, token)
+        if board is not None:
+            board.renew.remote(name, token)
 
+    known = trial.first(ask)
+    if known is None:
+        try:
+            found = measure(alive)
+        except BaseException:
+            if board is not None:
+                board.give_up.remote(name, token)
+            raise
+        known = trial.first(lambda: _put(board, name, found.to_dict()))
+        trial.set_user_attr(name, known)
+    return Edge.from_dict(known)
+
+
+def _put(board: Any, name: str, edge: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = measure(alive)
-    except BaseException:
-        board.give_up.remote(name, token)
-        raise
-    return _kept(trial, name, Edge.from_dict(ray.get(board.put.remote(name, found.to_dict()))))
-
-
-def _kept(trial: RayTrial, name: str, edge: Edge) -> Edge:
-    trial.set_user_attr(name, edge.to_dict())
-    return edge
+        return edge if board is None else dict(ray.get(board.put.remote(name, edge)))
+    except RayError:
+        return edge
 
 
 def _board_of(trial: RayTrial) -> Any:

@@ -14,6 +14,8 @@ from lrsearch.integrations._face import edge as measure_edge
 from lrsearch.integrations._face import watch as watch_run
 from lrsearch.integrations.optuna import edge_key
 from lrsearch.integrations.ray._board import Progress, shared_edge
+from lrsearch.integrations.ray._data_parallel import PLACE
+from lrsearch.integrations.ray._ranked import RankedTrial
 from lrsearch.integrations.ray._trial import RayTrial
 from lrsearch.stability import Edge
 
@@ -27,6 +29,8 @@ def trial(config: Mapping[str, Any], *, resumed_from: int = 0) -> RayTrial:
         config: What Tune gave the training function.
         resumed_from: Optimizer steps of the checkpoint that it goes on from, if it does.
     """
+    if PLACE:
+        return RankedTrial(config, **PLACE, resumed_from=resumed_from)
     return RayTrial(config, resumed_from=resumed_from)
 
 

@@ -31,6 +31,22 @@ def results_of(trial: Trial) -> list[dict[str, Any]]:
     return found
 
 
+def forget_lost_checkpoint(trial: Trial) -> None:
+    """Let a restored trial start over whose checkpoint is gone; Tune would give it up instead.
+
+    A checkpoint is deleted for a better one, or at the trial's end. Where the driver dies before
+    its next snapshot, the snapshot still names it.
+    """
+    checkpoint = trial.checkpoint
+    if checkpoint is None or trial.is_finished():
+        return
+    (found,) = checkpoint.filesystem.get_file_info([checkpoint.path])
+    if found.type.name == "NotFound":  # pyarrow's FileType
+        logger.warning("trial %s starts over: its checkpoint is gone", trial.trial_id)
+        manager = trial.run_metadata.checkpoint_manager
+        trial.run_metadata.checkpoint_manager = type(manager)(manager.checkpoint_config)
+
+
 def _lines(trial: Trial) -> list[dict[str, Any]]:
     found = []
     for line in _text(trial).splitlines():

@@ -56,6 +56,10 @@ def outcome_of(
     if error or stated is not None:
         reason = stated or failure or "failed in Ray; Tune's error.txt of this trial tells why"
         return Outcome(state=TrialState.FAIL, failure=reason)
+    # Tune gives no result at all where a trial scheduler stops a trial that is paused.
+    if result is not None and "training_iteration" not in result:
+        reason = f"ended without a result: report {metric!r} with trial.report"
+        return Outcome(state=TrialState.FAIL, failure=reason)
     verdict = verdict or verdict_of(attributes)
     step = _last_step(result, attributes)
     if verdict is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from numbers import Real
 from typing import Any
 
 import ray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from lrsearch.integrations.ray._history import results_of
+from lrsearch.integrations.ray._history import forget_lost_checkpoint, results_of
 from lrsearch.integrations.ray._record import pairs_of, plan_in, readings_in, step_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
 from lrsearch.search import Plan, decide
@@ -50,6 +51,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         self._readings: dict[str, list[Reading]] = {}
         self._plans: dict[str, Plan] = {}
         self._heard: dict[str, float] = {}
+        self._added: set[str] = set()
         self.stopped = 0
 
     @property
@@ -67,12 +69,22 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Begin with a trial; of a restored one, learn what it had reported."""
+        # One whose process died is added once more, and the wrapped one knows it.
+        restored = trial.trial_id not in self._added
+        self._added.add(trial.trial_id)
+        if restored:
+            forget_lost_checkpoint(trial)
         if self.wrapped is not None:
             self.wrapped.on_trial_add(tune_controller, trial)
         for result in results_of(trial):
             self._learn(trial, result)
-            if self.wrapped is not None:
+            if self.wrapped is not None and restored:
                 self.wrapped.on_trial_result(tune_controller, trial, result)
+        kept = _searcher_with(tune_controller, "readings")
+        if kept is not None:  # its study knows more than Tune's files
+            known = {r.step: r for r in self._readings.get(trial.trial_id, [])}
+            known |= {r.step: r for r in kept.readings(trial.trial_id)}
+            self._readings[trial.trial_id] = [known[step] for step in sorted(known)]
         if trial.is_finished():
             if self.wrapped is not None and trial.last_result:
                 self.wrapped.on_trial_complete(tune_controller, trial, trial.last_result)
@@ -137,7 +149,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
 
     def _judge(self, trial: Trial, result: dict[str, Any]) -> Verdict:
         value = result.get(self.metric) if self.metric else None
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, Real) and not math.isfinite(value):
             readings = self._readings.get(trial.trial_id, [])
             step = step_of(result) or (readings[-1].step if readings else 0)
             reason = f"diverged: {self.metric} is {value} at step {step}"
@@ -185,9 +197,13 @@ def _reason(trial: Trial) -> str:
 
 def _tell(tune_controller: Any, what: str, trial: Trial, why: Any) -> None:
     """Tell our searcher, through whatever Tune has wrapped around it."""
+    found = _searcher_with(tune_controller, what)
+    if found is not None:
+        getattr(found, what)(trial.trial_id, why)
+
+
+def _searcher_with(tune_controller: Any, method: str) -> Any:
     found = getattr(tune_controller, "search_alg", None) or tune_controller._search_alg
-    while found is not None:
-        if hasattr(found, what):
-            getattr(found, what)(trial.trial_id, why)
-            return
+    while found is not None and not hasattr(found, method):
         found = getattr(found, "searcher", None)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,6 @@ from uuid import uuid4
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, InMemoryStorage
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.utils.util import unflatten_dict
@@ -26,20 +26,17 @@ from lrsearch.integrations.optuna._attributes import (
     SEED_KEY,
     TUNE_KEY,
     VERDICT_KEY,
+    readings_of,
     verdict_of,
 )
 from lrsearch.integrations.ray._board import open_board
 from lrsearch.integrations.ray._outcome import Outcome, outcome_of
-from lrsearch.integrations.ray._record import (
-    CHECKPOINT_KEY,
-    CONFIG_KEY,
-    START_KEY,
-    pairs_of,
-)
+from lrsearch.integrations.ray._record import CHECKPOINT_KEY, CONFIG_KEY, START_KEY, pairs_of
 from lrsearch.integrations.ray._space import Distributions, distributions_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
+from lrsearch.integrations.ray._study import best_value, open_study
 from lrsearch.search import PLAN_KEY, RATE_KEY, ScheduleSpace, trial_seed
-from lrsearch.stability import Edge, Verdict
+from lrsearch.stability import Edge, Reading, Verdict
 
 logger = logging.getLogger("lrsearch")
 
@@ -93,7 +90,7 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         self.space = space
         self.edge = edge if edge is None or isinstance(edge, Edge) else Edge.known(edge)
         self.seed = seed
-        self.study = study if study is not None else _study(storage, study_name, mode)
+        self.study = study if study is not None else open_study(storage, study_name, mode)
         self.study.sampler = EdgeSampler(space, sampler=sampler, seed=seed)
         self.experiment = uuid4().hex
         self.known: set[str] = set()  # Tune's trials that its last snapshot knows
@@ -128,23 +125,29 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
             return str(Searcher.FINISHED)
         else:
             trial = self.study.ask(fixed_distributions=self._others)
+            self._refuse_rate(trial)
         trial.set_user_attr(TUNE_KEY, {"experiment": self.experiment, "trial": trial_id})
         self.known.add(trial_id)
         self._open[trial_id] = trial
-        own: dict[str, Any] = {"number": trial.number, "budget": self.space.budget}
-        own |= {"id": trial._trial_id, "best": self._best}
-        own["checkpoint"] = trial.user_attrs.get(CHECKPOINT_KEY)
+        own: dict[str, Any] = {
+            "number": trial.number,
+            "id": trial._trial_id,
+            "budget": self.space.budget,
+            "best": self._best,
+            "rate": trial.user_attrs.get(RATE_KEY),
+            "checkpoint": trial.user_attrs.get(CHECKPOINT_KEY),
+        }
         if self.seed is not None:
             own["seed"] = trial_seed(self.seed, trial.number)
             trial.set_user_attr(SEED_KEY, own["seed"])
         if self.edge is None:
-            own["rate"] = trial.user_attrs.get(RATE_KEY)
-            own |= {"edge_seed": self.seed, "edges": self._edges(), "board": self._open_board()}
+            own |= {"board": self._open_board(), "edge_seed": self.seed}
             self.space.sample(trial)
         else:
             self.space.suggest(trial, self.edge)
             own["plan"] = trial.user_attrs[PLAN_KEY]
-            own["edge"] = self.edge.to_dict()
+            own["edge"] = replace(self.edge, trace=()).to_dict()
+        own = {name: value for name, value in own.items() if value is not None}
         config: dict[str, Any] = unflatten_dict(dict(trial.params))
         return config | {CONFIG_KEY: own}
 
@@ -183,6 +186,10 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         """Told by `StabilityTrialScheduler` why a trial is about to be given up."""
         self._failures[trial_id] = reason
 
+    def readings(self, trial_id: str) -> list[Reading]:
+        """What the study knows of an open trial, also from before this driver."""
+        return readings_of(self._open[trial_id].user_attrs) if trial_id in self._open else []
+
     def save(self, checkpoint_path: str) -> None:
         """Write what Tune's snapshot has to hold: with a storage, only which trials Tune knows."""
         memory = isinstance(self.study._storage, InMemoryStorage)
@@ -190,6 +197,7 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
             "experiment": self.experiment,
             "known": self.known,
             "others": self._others,
+            "sampler": self.study.sampler,  # or it would draw its first values once more
             "study": self.study if memory else None,
         }
         Path(checkpoint_path).write_bytes(pickle.dumps(state))
@@ -204,7 +212,10 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         self._others = state["others"]
         if state["study"] is not None:
             self.study = state["study"]
+        self.study.sampler = state["sampler"]
         self.adopt()
+        if self.edge is None and self._open:
+            self._open_board()  # their configs name it
 
     @property
     def orphans(self) -> int:
@@ -237,6 +248,14 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         known = self.study.user_attrs
         return {name: edge for name, edge in known.items() if name.startswith(EDGE_PREFIX)}
 
+    def _refuse_rate(self, trial: optuna.Trial) -> None:
+        if self.edge is None and RATE_KEY in trial.user_attrs:
+            self.study.tell(trial, state=TrialState.FAIL)
+            raise UnsupportedError(
+                f"learning rate {trial.user_attrs[RATE_KEY]} was enqueued, and its multiplier "
+                "cannot be told before the edge is known: give EdgeSearcher edge=."
+            )
+
     def _open_board(self) -> str:
         """Name of the actor by which the workers share what they measure."""
         name = f"lrsearch-edges-{self.experiment}"
@@ -248,7 +267,8 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         trial = self._open.get(trial_id)
         if trial is None:
             return
-        kept = trial.user_attrs
+        # Its user_attrs would be a deep copy of all its readings, at every result.
+        kept = trial._cached_frozen_trial.user_attrs
         try:
             for name, value in pairs_of(result):
                 if name == START_KEY:
@@ -273,27 +293,6 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         if outcome.value is not None:
             known = outcome.value if self._best is None else self._best
             self._best = (min if self._mode == "min" else max)(outcome.value, known)
-
-
-def _study(storage: str | BaseStorage | None, name: str | None, mode: str) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="minimize" if mode == "min" else "maximize",
-        load_if_exists=True,
-    )
-
-
-def best_value(study: optuna.Study) -> float | None:
-    """The best metric of a study so far."""
-    found = [
-        t.value
-        for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if t.value is not None
-    ]
-    if not found:
-        return None
-    return min(found) if study.direction == StudyDirection.MINIMIZE else max(found)
 
 
 def _never() -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, TypeVar
 
 from ray import tune
 
 from lrsearch.exceptions import RunStopped, UnsupportedError
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY, plan_of, reading_key
 from lrsearch.integrations.ray._record import CONFIG_KEY, RECORD_KEY, START_KEY, STEP_KEY
-from lrsearch.search import MULTIPLIER, RATE_KEY, REQUEST_KEY, Plan
+from lrsearch.search import MULTIPLIER, PLAN_KEY, RATE_KEY, REQUEST_KEY, Plan
 from lrsearch.stability import CONTINUE, Reading, Verdict, diverged
+
+T = TypeVar("T")
 
 
 class RayTrial:
@@ -39,6 +42,19 @@ class RayTrial:
             self.user_attrs[RATE_KEY] = rate
         start = {"host": socket.gethostname(), "pid": os.getpid(), "step": resumed_from}
         self._pending: list[tuple[str, Any]] = [(START_KEY, start)]
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for its trial: always, but for later ranks of several."""
+        return True
+
+    def first(self, decide: Callable[[], T]) -> T:
+        """What ``decide`` returns in the process that leads, in all of the trial's."""
+        return decide()
+
+    def checkpoint(self) -> tune.Checkpoint | None:
+        """The checkpoint that this attempt is to go on from, where there is one."""
+        return tune.get_checkpoint()
 
     @property
     def number(self) -> int | None:
@@ -99,9 +115,13 @@ class RayTrial:
 
     def emit(self, reading: Reading) -> None:
         """Give a reading to the driver; where its trial scheduler stops the run, this ends it."""
+        self.keep(reading)
+        self.report({})
+
+    def keep(self, reading: Reading) -> None:
+        """Put a reading into the next result."""
         self.step = reading.step
         self._pending.append((reading_key(reading.step), reading.to_dict()))
-        self.report({})
 
     def decide(self, readings: Sequence[Reading]) -> Verdict:
         """Whether the run is no longer finite; everything else the trial scheduler has decided."""
@@ -124,13 +144,19 @@ class RayTrial:
             metrics: What Tune is to see, such as ``{"loss": 0.2}``.
             checkpoint: A `ray.tune.Checkpoint` that belongs to it.
         """
+        tune.report(self.packed(metrics), checkpoint=checkpoint)
+
+    def packed(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """A result of Tune: the finite metrics, the step, and what has not been recorded yet."""
         finite = {
             name: value
             for name, value in metrics.items()
-            if not (isinstance(value, float) and not math.isfinite(value))
+            if not (isinstance(value, Real) and not math.isfinite(value))
         }
-        record, self._pending = tuple(self._pending), []
-        tune.report({**finite, STEP_KEY: self.step, RECORD_KEY: record}, checkpoint=checkpoint)
+        record, self._pending = self._pending, []
+        if metrics and self.plan is not None and PLAN_KEY not in dict(record):
+            record = [*record, (PLAN_KEY, self.user_attrs[PLAN_KEY])]  # for `best_schedule`
+        return {**finite, STEP_KEY: self.step, RECORD_KEY: tuple(record)}
 
     def _value(self, name: str) -> Any:
         if name not in self.config:
