@@ -43,7 +43,7 @@ def test_command_is_installed() -> None:
 
 def test_extras() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"dev", "lightning", "ray", "transformers", "viz"}
+    assert set(extras) == {"dev", "grpc", "lightning", "postgresql", "ray", "transformers", "viz"}
     assert all(extras.values())
 
 

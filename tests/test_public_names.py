@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -46,9 +48,32 @@ def test_dir_lists_names_and_rooms() -> None:
 
 
 def test_every_room_is_an_attribute() -> None:
-    assert set(ROOMS) | {"exceptions"} == lrsearch._SUBMODULES
-    for room in lrsearch._SUBMODULES:
+    assert set(ROOMS) | {"exceptions", "ray"} == lrsearch._SUBMODULES
+    for room in lrsearch._SUBMODULES - {"ray"}:
         assert getattr(lrsearch, room) is import_module(f"lrsearch.{room}")
+
+
+def test_the_face_of_ray_is_reached_without_an_import_of_its_own() -> None:
+    """In an interpreter where nothing has imported Ray before."""
+    pytest.importorskip("ray")
+    code = (
+        "import sys, lrsearch\n"
+        "assert 'ray' not in sys.modules\n"
+        "assert lrsearch.ray.tuner.__name__ == 'tuner'\n"
+        "assert 'ray' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_name_of_rays_face_resolves_and_is_that_of_its_room() -> None:
+    pytest.importorskip("ray")
+    face, room = import_module("lrsearch.ray"), import_module("lrsearch.integrations.ray")
+    assert face.__all__ == sorted(face.__all__)
+    assert set(face.__all__) <= set(room.__all__)
+    for name in face.__all__:
+        assert getattr(face, name) is getattr(room, name)
+        assert inspect.getdoc(getattr(face, name)), f"lrsearch.ray.{name} has no docstring"
 
 
 @pytest.mark.parametrize("room", ROOMS)

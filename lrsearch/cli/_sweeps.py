@@ -102,6 +102,10 @@ def sweep(
     watch_share: Annotated[
         float, typer.Option(help="share of a run's cost that may go into watching it")
     ] = 0.02,
+    disk_quota: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="GiB that checkpoints may take; without, trials go on"),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -195,6 +199,7 @@ def sweep(
                     timeout=timeout,
                     seed=seed,
                     share=watch_share,
+                    disk_quota=None if disk_quota is None else int(disk_quota * 2**30),
                     rates=rates,
                     listener=live,
                     interrupted=interrupted,

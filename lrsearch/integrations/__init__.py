@@ -2,5 +2,7 @@
 
 from lrsearch.integrations._face import edge as edge
 from lrsearch.integrations._face import watch as watch
+from lrsearch.integrations._task_edge import optimizer_kind as optimizer_kind
+from lrsearch.integrations._task_edge import task_edge as task_edge
 
-__all__ = ["edge", "watch"]
+__all__ = ["edge", "optimizer_kind", "task_edge", "watch"]

@@ -1,6 +1,6 @@
 """Running a sweep over a task: storage, leases, resume, leaderboard, confirmation."""
 
-from lrsearch.integrations._task_edge import task_edge as task_edge
+from lrsearch.integrations import task_edge as task_edge
 from lrsearch.sweeps._confirm import Confirmation as Confirmation
 from lrsearch.sweeps._confirm import confirm as confirm
 from lrsearch.sweeps._events import Listener as Listener

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import optuna
 
-from lrsearch.integrations._task_edge import task_edge
+from lrsearch.integrations import task_edge
 from lrsearch.integrations.optuna import edge_key, store_edge
 from lrsearch.stability import Edge
 from lrsearch.sweeps._events import Listener

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, TaskError
-from lrsearch.integrations._task_edge import optimizer_kind
+from lrsearch.integrations import optimizer_kind
 from lrsearch.integrations.optuna import ERROR_KEY, edge_key, enqueue, stored_edge
 from lrsearch.search import FAMILY, RATE_KEY
 from lrsearch.stability import Edge

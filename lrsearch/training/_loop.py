@@ -167,7 +167,10 @@ def train(
                 on_step(step)
             last = step == schedule.budget
             if on_evaluation and evaluate_every and step % evaluate_every == 0 and not last:
-                on_evaluation(step, _number(task, task.evaluate(model)))
+                drawn = rng_state()  # what an evaluation draws must not change the run
+                metric = _number(task, task.evaluate(model))
+                set_rng_state(drawn)
+                on_evaluation(step, metric)
             stopping = interrupted is not None and interrupted()
             due = step % every == 0 and not last
             due = due and time.monotonic() - written >= checkpoint_seconds

@@ -380,6 +380,25 @@ def test_an_enqueued_rate_becomes_the_peak() -> None:
     assert trial.user_attrs[PLAN_KEY]["multiplier"] == pytest.approx(wanted)
 
 
+def test_a_point_can_be_asked_for_before_any_edge_is_known() -> None:
+    """The same point as `suggest` asks for, in the same order, with nothing stored."""
+    space = ScheduleSpace(budget=100, families=("linear", "wsd"), warmup=(0.0, 0.2))
+    for family in space.families:
+        sampled, suggested = FakeTrial({FAMILY: family}), FakeTrial({FAMILY: family})
+        values = space.sample(sampled)
+        schedule = space.suggest(suggested, 0.3)
+        assert values == sampled.asked == suggested.asked
+        assert list(sampled.asked) == list(suggested.asked)
+        assert sampled.user_attrs == {}
+        assert space.plan(values, 0.3).schedule().values() == pytest.approx(schedule.values())
+
+
+def test_a_sampled_point_has_no_parameters_of_other_families() -> None:
+    space = ScheduleSpace(budget=100, families=("linear", "wsd"))
+    assert set(space.sample(FakeTrial({FAMILY: "linear"}))) == {FAMILY, MULTIPLIER}
+    assert {FAMILY, "wsd_cooldown", MULTIPLIER} <= set(space.sample(FakeTrial({FAMILY: "wsd"})))
+
+
 def test_a_sampler_that_ignores_the_rate_is_an_error() -> None:
     space = ScheduleSpace(1000, families="linear")
     trial = FakeTrial({MULTIPLIER: 2.0}, **{RATE_KEY: 0.7})

@@ -99,9 +99,13 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
             logger.info("trial %s stopped: %s", trial.trial_id, verdict.reason)
             _tell(tune_controller, "stopping", trial, verdict)
             return str(TrialScheduler.STOP)
+        action = TrialScheduler.CONTINUE
         if self.wrapped is not None:
-            return str(self.wrapped.on_trial_result(tune_controller, trial, result))
-        return str(TrialScheduler.CONTINUE)
+            action = self.wrapped.on_trial_result(tune_controller, trial, result)
+        if self.metric is not None:
+            # This copy goes to the searcher, and Tune's OptunaSearch raises where it has none.
+            result.setdefault(self.metric, math.nan)
+        return str(action)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Forget the trial's readings."""

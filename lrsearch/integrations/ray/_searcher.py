@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,8 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
             verdict=verdict,
             failure=failure,
         )
-        self._tell(trial, outcome)
+        with suppress(UpdateFinishedTrialError):  # as in `_record`
+            self._tell(trial, outcome)
 
     def stopping(self, trial_id: str, verdict: Verdict) -> None:
         """Told by `StabilityTrialScheduler` why it is about to stop a trial."""
@@ -245,8 +247,7 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
 
     def _edges(self) -> dict[str, Any]:
         """The edges that the study knows."""
-        known = self.study.user_attrs
-        return {name: edge for name, edge in known.items() if name.startswith(EDGE_PREFIX)}
+        return {n: e for n, e in self.study.user_attrs.items() if n.startswith(EDGE_PREFIX)}
 
     def _refuse_rate(self, trial: optuna.Trial) -> None:
         if self.edge is None and RATE_KEY in trial.user_attrs:

@@ -28,7 +28,6 @@ class Cluster:
         patience: Seconds without a sign of life after which a trial's process is taken for hung.
         retries: Times that a trial whose process died is started again.
         files: Where Tune keeps checkpoints and results: a folder or URI that every node reaches.
-        disk_quota: Bytes that all checkpoints together may take.
     """
 
     address: str = LOCAL
@@ -38,7 +37,6 @@ class Cluster:
     patience: float | None = 1800.0
     retries: int = 3
     files: str | None = None
-    disk_quota: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -93,9 +91,10 @@ def connected(cluster: Cluster, listener: Listener) -> Iterator[None]:
         else:
             ray.init(address=cluster.address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        told = (str(error) or repr(error)).splitlines()[0]
         raise UnsupportedError(
-            f"cannot reach Ray at {cluster.address!r}: {str(error).splitlines()[0]}. Start a "
-            "cluster with `ray start --head`, or leave the address out to run on this machine."
+            f"cannot reach Ray at {cluster.address!r}: {told}. Start a cluster with `ray start "
+            "--head`, or leave the address out to run on this machine."
         ) from error
     try:
         _check_room(cluster)

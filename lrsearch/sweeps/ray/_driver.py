@@ -37,7 +37,12 @@ def driving(study: optuna.Study, folder: Path) -> Iterator[None]:
         ) from None
     try:
         found, here = study.user_attrs.get(DRIVER_KEY), socket.gethostname()
-        if found is not None and found["host"] != here and time.time() < found["expires"]:
+        # On one machine the lock tells, unless that one keeps its files in another folder.
+        if (
+            found is not None
+            and (found["host"] != here or _alive(found["pid"]))
+            and time.time() < found["expires"]
+        ):
             raise StudyMismatchError(
                 f"another Ray sweep drives study {study.study_name!r} on {found['host']}: wait for "
                 f"its end, or, if it died, for {found['expires'] - time.time():.0f} s."
@@ -63,3 +68,15 @@ def driving(study: optuna.Study, folder: Path) -> Iterator[None]:
                 study.set_user_attr(DRIVER_KEY, None)
     finally:
         lock.release()
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -8,9 +8,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from lrsearch.exceptions import LrsearchError, TaskError
+from lrsearch.integrations import task_edge
 from lrsearch.integrations.ray import begin_memory, by_value, measured_memory
 from lrsearch.stability import Edge
-from lrsearch.sweeps._edge import task_edge
 from lrsearch.training import Task
 
 Measured = tuple[Edge, dict[str, float], list[str]]

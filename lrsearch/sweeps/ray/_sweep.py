@@ -55,6 +55,7 @@ from lrsearch.sweeps.ray._progress import Progress
 from lrsearch.training import Task
 
 OPEN = (TrialState.RUNNING,)
+KEPT = 2  # checkpoints of a running trial: Tune writes the new one before it deletes the old one
 
 
 def ray_sweep(
@@ -72,6 +73,7 @@ def ray_sweep(
     folder: Path | None = None,
     checkpoint_every: int | None = None,
     checkpoint_seconds: float | None = None,
+    disk_quota: int | None = None,
     listener: Listener | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> SweepResult:
@@ -91,6 +93,8 @@ def ray_sweep(
         folder: Where locks and, unless the cluster says otherwise, Tune's files go.
         checkpoint_every: Steps between checkpoints; a tenth of the budget by default.
         checkpoint_seconds: Seconds between checkpoints at the least; 10 by default.
+        disk_quota: Bytes that all checkpoints together may take: a trial whose checkpoint is larger
+            than its part goes on without. The best trial's weights are always kept.
         listener: Told what happens.
         interrupted: Asked between events; once true the sweep ends, to be gone on with.
 
@@ -134,8 +138,8 @@ def ray_sweep(
             options: dict[str, Any] = {"share": share, "checkpoint_every": checkpoint_every}
             if checkpoint_seconds is not None:
                 options["checkpoint_seconds"] = checkpoint_seconds
-            if cluster.disk_quota is not None:
-                options["checkpoint_limit"] = cluster.disk_quota // (2 * slots(cluster))
+            if disk_quota is not None:
+                options["checkpoint_limit"] = disk_quota // (KEPT * slots(cluster))
             ready = tuner(
                 task,
                 space,
