@@ -51,7 +51,7 @@ def hungry(model, rate):
     steps, kept = [], []
     def eat(*_):
         steps.append(1)
-        if len(steps) == 10 and BAD(rate):
+        if len(steps) == 3 and BAD(rate):
             while True:  # touched, so that it is really taken
                 kept.append(torch.ones(2**25))
                 time.sleep(0.05)

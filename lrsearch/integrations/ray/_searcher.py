@@ -224,6 +224,11 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         """Number of open trials that wait to be handed out again."""
         return len(self._orphans)
 
+    def begin_anew(self) -> None:
+        """Serve another Tune experiment: all that is open is handed out again."""
+        self.known = set()
+        self.adopt()
+
     def adopt(self) -> None:
         """Take up the study's open trials of this experiment."""
         self._reset()

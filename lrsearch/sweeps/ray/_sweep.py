@@ -6,14 +6,12 @@ open, from the checkpoint that the study names; so a driver may be killed at any
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import optuna
 from optuna.trial import TrialState
@@ -51,6 +49,7 @@ from lrsearch.sweeps._sweep import SweepResult, result_of
 from lrsearch.sweeps.ray._cluster import Cluster, connected, slots
 from lrsearch.sweeps.ray._driver import driving
 from lrsearch.sweeps.ray._edge import cluster_edge
+from lrsearch.sweeps.ray._experiment import run_experiments
 from lrsearch.sweeps.ray._progress import Progress
 from lrsearch.training import Task
 
@@ -123,24 +122,21 @@ def ray_sweep(
             space, metric=METRIC, mode=_mode(task), edge=edge, study=study, seed=seed
         )
         searcher.experiment = name  # of all starts: what is open under it is ours to go on with
-        searcher.adopt()
 
         def out_of_time() -> bool:
             return timeout is not None and time.monotonic() - begun >= timeout
 
         searcher.finished_when = lambda: out_of_time() or _broken(study)
-        seen = study.get_trials(deepcopy=False)
-        listener.known(sum(t.state.is_finished() for t in seen))
-        # Those that run and are not ours belong to workers without Ray.
-        taken = sum(t.state != TrialState.WAITING for t in seen) - searcher.orphans
-        if taken < trials:
-            files = cluster.files or str(folder / "ray")
-            options: dict[str, Any] = {"share": share, "checkpoint_every": checkpoint_every}
-            if checkpoint_seconds is not None:
-                options["checkpoint_seconds"] = checkpoint_seconds
-            if disk_quota is not None:
-                options["checkpoint_limit"] = disk_quota // (KEPT * slots(cluster))
-            ready = tuner(
+        listener.known(sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)))
+        files = cluster.files or str(folder / "ray")
+        options: dict[str, Any] = {"share": share, "checkpoint_every": checkpoint_every}
+        if checkpoint_seconds is not None:
+            options["checkpoint_seconds"] = checkpoint_seconds
+        if disk_quota is not None:
+            options["checkpoint_limit"] = disk_quota // (KEPT * slots(cluster))
+
+        def make(more: int) -> tune.Tuner:
+            return tuner(
                 task,
                 space,
                 resources=cluster.resources,
@@ -148,10 +144,10 @@ def ray_sweep(
                     search_alg=searcher,
                     scheduler=StabilityTrialScheduler(patience=cluster.patience),
                     max_concurrent_trials=cluster.workers,
-                    num_samples=trials - taken,
+                    num_samples=more,
                 ),
                 run_config=tune.RunConfig(
-                    name=f"{name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}",
+                    name=f"{name.replace('/', '-')}-{uuid4().hex[:8]}",
                     storage_path=files,
                     failure_config=tune.FailureConfig(max_failures=cluster.retries),
                     callbacks=[Progress(study, listener, interrupted, files, folder)],
@@ -159,8 +155,8 @@ def ray_sweep(
                 ),
                 **options,
             )
-            with _quiet():
-                ready.fit()
+
+        run_experiments(searcher, trials, make, listener, interrupted)
         if interrupted():
             raise KeyboardInterrupt
         give_up_if_broken(study)
@@ -212,28 +208,3 @@ def _say_memory(study: optuna.Study, cluster: Cluster, listener: Listener) -> No
         largest = max(measured, key=lambda m: float(m.get("gpu") or m["host"]))
         if (said := advice(largest, cluster.gpus)) is not None:
             listener.note(said)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Tune's own log files, output and handler of Ctrl-C: the sweep has its own."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study has it all
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
