@@ -32,16 +32,17 @@ def decide(
         The first rule's verdict that stops the run, or `CONTINUE`.
     """
     if plan is not None:
-        readings = [
-            replace(
-                r,
-                budget=plan.budget if r.budget is None else r.budget,
-                peak=plan.peak if r.peak is None else r.peak,
-            )
-            for r in readings
-        ]
+        readings = [_completed(reading, plan) for reading in readings]
     for rule in RULES:
         verdict = rule(readings)
         if verdict is not None:
             return verdict
     return CONTINUE
+
+
+def _completed(reading: Reading, plan: Plan) -> Reading:
+    if reading.budget is not None and reading.peak is not None:
+        return reading
+    budget = plan.budget if reading.budget is None else reading.budget
+    peak = plan.peak if reading.peak is None else reading.peak
+    return replace(reading, budget=budget, peak=peak)

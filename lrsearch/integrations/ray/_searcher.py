@@ -21,7 +21,6 @@ from ray.tune.utils.util import unflatten_dict
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.integrations.optuna import EdgeSampler
 from lrsearch.integrations.optuna._attributes import (
-    ATTEMPTS_KEY,
     EDGE_PREFIX,
     ERROR_KEY,
     SEED_KEY,
@@ -32,10 +31,10 @@ from lrsearch.integrations.optuna._attributes import (
 )
 from lrsearch.integrations.ray._board import open_board
 from lrsearch.integrations.ray._outcome import Outcome, outcome_of
-from lrsearch.integrations.ray._record import CHECKPOINT_KEY, CONFIG_KEY, START_KEY, pairs_of
+from lrsearch.integrations.ray._record import CHECKPOINT_KEY, CONFIG_KEY, pairs_of
 from lrsearch.integrations.ray._space import Distributions, distributions_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
-from lrsearch.integrations.ray._study import best_value, open_study
+from lrsearch.integrations.ray._study import best_value, open_study, record
 from lrsearch.search import PLAN_KEY, RATE_KEY, ScheduleSpace, trial_seed
 from lrsearch.stability import Edge, Reading, Verdict
 
@@ -273,19 +272,8 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
         trial = self._open.get(trial_id)
         if trial is None:
             return
-        # Its user_attrs would be a deep copy of all its readings, at every result.
-        kept = trial._cached_frozen_trial.user_attrs
         try:
-            for name, value in pairs_of(result):
-                if name == START_KEY:
-                    attempts = [*kept.get(ATTEMPTS_KEY, []), value]
-                    if value not in attempts[:-1]:  # told twice
-                        trial.set_user_attr(ATTEMPTS_KEY, attempts)
-                elif name.startswith(EDGE_PREFIX):
-                    if name not in self.study.user_attrs:
-                        self.study.set_user_attr(name, value)
-                elif kept.get(name) != value:
-                    trial.set_user_attr(name, value)
+            record(self.study, trial, pairs_of(result))
         except UpdateFinishedTrialError:  # ended before a driver died: Tune trains its rest again
             logger.info("trial %d has ended already; its result stands", trial.number)
             del self._open[trial_id]

@@ -77,7 +77,7 @@ def tuner(
         metric, mode = ours
         function: Any = task_trainable(trainable, space, **task_options)
         run = replace(run, callbacks=[*(run.callbacks or []), Housekeeping(metric, mode)])
-        if config.reuse_actors is None:  # a new process takes seconds to import torch
+        if tune_config is None:  # a new process takes seconds to import torch
             config = replace(config, reuse_actors=True)
     else:
         metric, mode, function = metric or config.metric, mode or config.mode, trainable

@@ -87,7 +87,8 @@ def connected(cluster: Cluster, listener: Listener) -> Iterator[None]:
                 listener.note(
                     f"{cluster.workers} trials at a time on {cores} cores: they share them"
                 )
-            ray.init(num_cpus=max(cores, wanted), include_dashboard=False, **quiet)
+            room = {"num_cpus": max(cores, wanted), "include_dashboard": False}
+            ray.init(address="local", **room, **quiet)  # never one that happens to run here
         else:
             ray.init(address=cluster.address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:

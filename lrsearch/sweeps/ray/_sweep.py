@@ -145,6 +145,7 @@ def ray_sweep(
                     scheduler=StabilityTrialScheduler(patience=cluster.patience),
                     max_concurrent_trials=cluster.workers,
                     num_samples=more,
+                    reuse_actors=True,  # a new process takes seconds to import torch
                 ),
                 run_config=tune.RunConfig(
                     name=f"{name.replace('/', '-')}-{uuid4().hex[:8]}",
