@@ -17,7 +17,8 @@ from lrsearch.integrations.ray._relay import Relay, pack, pump
 PLACE: dict[str, Any] = {}  # in a training worker: its relay, and the checkpoint to go on from
 # Trials that wait for room must not take it for an error after a minute, as Ray Train does.
 START_TIMEOUT = ("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(7 * 24 * 3600))
-ITSELF = {"cpu": 0.01}  # of the Tune trial: it only waits; its workers' resources are Ray Train's
+# Of the Tune trial, which only waits: no CPU at all, or workers that need the last one never start.
+ITSELF = [{"memory": 2**20}]
 
 
 def data_parallel(
@@ -89,7 +90,7 @@ def data_parallel(
             ray.get(relay.close.remote())
             thread.join()
 
-    return tune.with_resources(train_ranks, ITSELF)
+    return tune.with_resources(train_ranks, tune.PlacementGroupFactory(ITSELF))
 
 
 def run_rank(
