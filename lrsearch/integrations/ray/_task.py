@@ -68,6 +68,8 @@ def task_trainable(
             step = _fetch(folder / RUN, own.get("checkpoint"))
             trial, seed = RayTrial(config, resumed_from=step), int(own.get("seed") or 0)
 
+            trial.report({})  # so that an attempt that dies before its first reading is known
+
             def keep(step: int) -> None:
                 trial.step = step
                 if checkpoint_limit and (folder / RUN).stat().st_size > checkpoint_limit:
