@@ -35,6 +35,7 @@ def test_every_example_is_run_here_and_short() -> None:
         "finished_run.py",
         "optuna_minimal.py",
         "own_task.py",
+        "ray_cluster.py",
         "torchrun.py",
     }
     assert all(text.count("\n") < 150 for text in scripts.values())
@@ -114,3 +115,15 @@ def test_own_task(tmp_path: Path) -> None:
     study = optuna.load_study(study_name="curve-60", storage=f"sqlite:///{tmp_path / 'own.db'}")
     assert len(study.trials) == 3
     assert study.best_value == best.provenance["metric"]
+
+
+@pytest.mark.distributed
+def test_ray_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    script = str(EXAMPLES / "ray_cluster.py")
+    options = ["--trials", "2", "--budget", "40", "--storage-path", str(tmp_path / "runs")]
+    said = run(tmp_path, sys.executable, script, *options)
+    best = Schedule.load(tmp_path / "best.json")
+    assert f"best: {best.family}, peak {best.peak:.4g}, width " in said
+    assert best.budget == 40
+    assert best.provenance["metric"] < 2.5
