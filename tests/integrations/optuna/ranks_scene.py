@@ -171,6 +171,7 @@ OBJECTIVES = {
 
 def main(scene: str, storage: str, results: str, rank: str = "", rendezvous: str = "") -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     patience, limit = (float(s) for s in os.environ.get("PATIENCE", "60 1800").split())
     there: dict[str, Any] = {}

@@ -28,7 +28,7 @@ from lrsearch.training import Task, tensor_stream
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(280)]
 
-BUDGET, TRIALS, SEED = 30, 4, 5
+BUDGET, TRIALS, SEED = 30, 3, 5
 SPACE = ScheduleSpace(budget=BUDGET, families=("linear", "cosine"))
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([[1.0], [2.0], [-1.0], [0.5]])
@@ -189,13 +189,18 @@ def test_an_interrupted_experiment_goes_on_where_it_was(local, tmp_path, monkeyp
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "0")
 
     class Crash(tune.Callback):
-        def __init__(self) -> None:
-            self.checkpoints = 0
+        """In the middle of the second trial, once: restored with everything else it lives on."""
+
+        checkpoints = 0
+
+        def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+            died = tmp_path / "died"
+            if self.checkpoints == 3 and not died.exists():
+                died.touch()
+                raise RuntimeError("the driver dies")
 
         def on_trial_save(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self.checkpoints += len(trials) == 2
-            if self.checkpoints == 3:  # in the middle of the second trial
-                raise RuntimeError("the driver dies")
 
     options: dict[str, Any] = {"checkpoint_every": 5, "checkpoint_seconds": 0.0}
     made = face.tuner(
@@ -222,8 +227,8 @@ def test_an_interrupted_experiment_goes_on_where_it_was(local, tmp_path, monkeyp
     assert content(found) == local
     assert len(results) == TRIALS
     attempts = [[a["step"] for a in t.user_attrs[ATTEMPTS_KEY]] for t in found]
-    assert [len(a) for a in attempts] == [1, 2, 1, 1]
-    assert attempts[1][1] in (0, 5, 10)  # from the snapshot's checkpoint, if it is still there
+    assert [len(a) for a in attempts] == [1, 2, 1]
+    assert attempts[1][1] >= 5  # from a checkpoint
 
 
 def test_an_edge_is_measured_once_though_two_trials_begin_together(tmp_path: Path) -> None:
@@ -235,9 +240,7 @@ def test_an_edge_is_measured_once_though_two_trials_begin_together(tmp_path: Pat
     ).fit()
     assert results.num_errors == 0
     found = trials(study_at(tmp_path))
-    assert [t.state.name for t in found] == ["COMPLETE"] * TRIALS or all(
-        t.state.is_finished() for t in found
-    )
+    assert all(t.state.is_finished() for t in found)
     assert len({plan_of(t.user_attrs).edge for t in found}) == 1
     assert {t.params["width"] for t in found} <= {4, 8}
     assert all(t.params[FAMILY] in SPACE.families for t in found)
@@ -273,19 +276,22 @@ def test_what_asha_stops_is_pruned_with_its_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["optuna", "basic variant"])
 def test_our_trial_scheduler_works_under_tunes_own_searchers(tmp_path: Path, kind: str) -> None:
-    """A multiplier of 8 explodes here, and is stopped; a training function needs no board."""
+    """A large multiplier explodes here, and is stopped; a training function needs no board."""
     scheduler = face.StabilityTrialScheduler()
     space = face.param_space(SPACE) | {"log": str(tmp_path / "log"), "edge": 0.3}
-    space[MULTIPLIER] = tune.choice([0.5, 7.9])
+    points = [{FAMILY: "linear", MULTIPLIER: m} for m in (0.5, 7.9)]
+    optuna_search = OptunaSearch(seed=0, points_to_evaluate=points)
+    if kind == "basic variant":
+        space[MULTIPLIER] = tune.grid_search([0.5, 7.9])
     results = tune.Tuner(
         train,
         param_space=space,
         tune_config=tune.TuneConfig(
             metric="loss",
             mode="min",
-            num_samples=TRIALS,
+            num_samples=2 if kind == "optuna" else 1,
             scheduler=scheduler,
-            search_alg=OptunaSearch(seed=0) if kind == "optuna" else None,
+            search_alg=optuna_search if kind == "optuna" else None,
             reuse_actors=True,
         ),
         run_config=runs(tmp_path),

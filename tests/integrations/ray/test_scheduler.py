@@ -200,6 +200,24 @@ def test_other_searchers_need_not_listen() -> None:
     assert STOP in said
 
 
+def test_searchers_that_want_a_metric_in_every_result_get_one() -> None:
+    """Tune's OptunaSearch ends the experiment with a KeyError otherwise."""
+    heard: list[dict[str, Any]] = []
+
+    class Inner(ASHAScheduler):
+        def on_trial_result(self, tune_controller: Any, trial: Trial, result: Any) -> str:
+            heard.append(dict(result))
+            return super().on_trial_result(tune_controller, trial, result)
+
+    scheduler, one = begun(wrapped=Inner())
+    reading, metric = told(RUNS["healthy"])[0], {"training_iteration": 2, "loss": 0.5}
+    for result in (reading, metric):
+        assert scheduler.on_trial_result(Controller(), one, result) == CONTINUE
+    assert math.isnan(reading["loss"])
+    assert metric["loss"] == 0.5
+    assert ["loss" in result for result in heard] == [False, True]
+
+
 # A trial scheduler inside
 
 

@@ -169,13 +169,22 @@ def test_through_tunes_wrappers_the_end_arrives() -> None:
     assert limiter.suggest("b")[CONFIG_KEY]["number"] == 1
 
 
-def test_the_end_of_a_trial_that_another_has_ended_stands() -> None:
+@pytest.mark.parametrize("reading", [True, False])
+@pytest.mark.parametrize("end", ["whole", "stopped", "failed"])
+def test_what_another_has_ended_stays_ended(end: str, reading: bool) -> None:
+    """From optuna-dashboard, say, while it runs."""
     searcher = made()
     searcher.suggest("a")
-    searcher.study.tell(0, state=TrialState.FAIL)
-    searcher.on_trial_result("a", result(20, 1, (reading_key(20), READ.to_dict())))
-    whole(searcher, "a", 0.5, iteration=2)
-    assert searcher.study.get_trials()[0].state == TrialState.FAIL
+    searcher.study.tell(0, 0.9)
+    if reading:
+        searcher.on_trial_result("a", result(20, 1, (reading_key(20), READ.to_dict())))
+    if end == "whole":
+        whole(searcher, "a", 0.5, iteration=2)
+    else:
+        searcher.on_trial_complete(trial_id="a", result=result(20, 2), error=end == "failed")
+    (trial,) = searcher.study.get_trials()
+    assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.9])
+    assert not {ERROR_KEY, "lrsearch:verdict", reading_key(20)} & set(trial.user_attrs)
 
 
 def test_it_travels() -> None:

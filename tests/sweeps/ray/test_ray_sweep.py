@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,6 @@ from lrsearch.stability import Edge
 from lrsearch.sweeps import Silent, SweepResult, TrialEnd, open_storage, open_study, sweep
 from lrsearch.sweeps._weights import best_weights
 from lrsearch.sweeps.ray import Cluster, ray_sweep
-from lrsearch.sweeps.ray import _cluster as cluster_module
-from lrsearch.sweeps.ray._driver import DRIVER_KEY
 from lrsearch.training import Task, load_checkpoint, tensor_stream
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(280)]
@@ -217,24 +214,13 @@ def test_a_task_that_always_raises_is_given_up_with_its_reasons(bench: Bench) ->
 # Refused before anything runs
 
 
-def test_a_second_driver_on_this_machine_is_refused(bench: Bench) -> None:
+def test_a_second_driver_is_refused(bench: Bench) -> None:
     bench.known()
     bench.folder.mkdir(parents=True)
     with FileLock(bench.folder / "driver.lock", thread_local=False):
-        with pytest.raises(StudyMismatchError, match=r"another Ray sweep drives.*on this machine"):
+        with pytest.raises(StudyMismatchError, match=r"another Ray sweep drives study 'study'"):
             bench.sweep()
     assert bench.trials() == []
-
-
-def test_a_driver_on_another_machine_is_waited_for_until_its_lease_ends(bench: Bench) -> None:
-    study = bench.known().sweep(trials=0).study
-    assert study.user_attrs[DRIVER_KEY] is None  # ended drivers leave none
-    lease = {"host": "elsewhere", "pid": 1, "token": "x"}
-    study.set_user_attr(DRIVER_KEY, lease | {"expires": time.time() + 100})
-    with pytest.raises(StudyMismatchError, match=r"on elsewhere: wait.*or, if it died, for"):
-        bench.sweep(trials=0)
-    study.set_user_attr(DRIVER_KEY, lease | {"expires": time.time() - 1})
-    assert bench.sweep(trials=0).complete
 
 
 @pytest.mark.parametrize(
@@ -261,31 +247,3 @@ def test_what_does_not_fit_is_refused_at_no_cost(bench: Bench, monkeypatch, opti
     with pytest.raises(error, match=words):
         bench.sweep(**options)
     assert bench.trials() == []
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"address": "ray://head:10001"}, r"Ray's client.*--ray auto"),
-        ({"workers": 0}, "workers must be a whole number >= 1, got 0"),
-        ({"cpus": 0.0}, "more than 0 CPUs, got 0.0"),
-        ({"gpus": 1.5}, r"a share in \[0, 1\] or a whole number, got 1.5"),
-        ({"gpus": float("nan")}, "got nan"),
-    ],
-)
-def test_a_cluster_that_makes_no_sense_is_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(UnsupportedError, match=words):
-        Cluster(**options)
-
-
-def test_an_address_that_nobody_answers_is_refused_with_a_sentence(monkeypatch) -> None:
-    def init(**options: Any) -> None:
-        assert options["address"] == "nowhere:6379"
-        raise ConnectionError("Could not find any running Ray instance.\nA long story follows.")
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", init)
-    words = r"cannot reach Ray at 'nowhere:6379': Could not find.*`ray start --head`"
-    with pytest.raises(UnsupportedError, match=words):
-        with cluster_module.connected(Cluster(address="nowhere:6379"), Silent()):
-            raise AssertionError("connected to nothing")
