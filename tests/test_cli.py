@@ -601,7 +601,7 @@ def test_a_study_does_not_change_its_subject(tasks) -> None:
         assert text in done.err, done.err
         assert "annealed run" not in done.out
         assert everything(tasks.folder) == before
-    assert not list(tasks.folder.glob("s.db.runs/*/*.pt"))
+    assert not list(tasks.folder.glob("s.db.runs/*/trial-*.pt"))
 
 
 def test_nonsense_is_refused_before_anything_is_done(shell) -> None:
