@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ two_ranks = [
 
 SCENE = Path(__file__).with_name("ranks_scene.py")
 ROOT = SCENE.parents[3]
+EARLY = 3  # how a scene exits that has not come to its end
 PATIENCE = 120  # seconds: a scene takes six, one that hangs would take for ever
 
 
@@ -77,7 +79,13 @@ class Stage:
         finally:
             for process in processes:
                 process.kill()
-        assert tuple(process.returncode for process in processes) == codes, "\n".join(said)
+        ended = tuple(process.returncode for process in processes)
+        # Where a rank ends early, gloo's threads now and then abort it while it tears them down.
+        met = [
+            e == code or (code == EARLY and e == -signal.SIGABRT)
+            for e, code in zip(ended, codes, strict=True)
+        ]
+        assert all(met), f"{ended}\n" + "\n".join(said)
 
     def _reports(self, folder: Path) -> list[Any]:
         files = [folder / f"rank{rank}.json" for rank in range(2)]
@@ -150,7 +158,7 @@ class TestTwoRanks:
         assert {"prune": False} in one["seen"]
 
     def test_an_exception_that_is_not_to_be_caught_ends_the_study(self, stage: Stage) -> None:
-        one, other = stage.play("failing", (3, 3), CATCH="none")
+        one, other = stage.play("failing", (EARLY, EARLY), CATCH="none")
         assert one["ended"] == "RunStopped: rank 1: MemoryError: no room on rank 1"
         assert other["ended"] == "MemoryError: no room on rank 1"
         assert stage.states == ["FAIL"]
@@ -167,7 +175,7 @@ class TestTwoRanks:
         assert stage.states == ["COMPLETE"] * 3
 
     def test_a_first_rank_without_a_study_tells_the_others(self, stage: Stage) -> None:
-        one, other = stage.play("no study", (3, 3))
+        one, other = stage.play("no study", (EARLY, EARLY))
         told = "UnsupportedError: the first rank must give the study, it gave None."
         assert one["ended"] == told
         assert other["ended"] == f"RunStopped: the first rank ended the study: {told}"
@@ -176,7 +184,7 @@ class TestTwoRanks:
     def test_a_rank_left_in_a_collective_is_freed_when_the_other_ends(
         self, stage: Stage, leaver: str
     ) -> None:
-        reports = stage.play("stuck", (3, 3), LEAVER=leaver, PATIENCE="1 1800")
+        reports = stage.play("stuck", (EARLY, EARLY), LEAVER=leaver, PATIENCE="1 1800")
         left, freed = reports[int(leaver)], reports[1 - int(leaver)]
         assert left["ended"].startswith(f"RunStopped: rank {1 - int(leaver)} did not come within 1")
         assert f"another rank has left (rank {leaver}: MemoryError: no room" in freed["ended"]
@@ -184,7 +192,7 @@ class TestTwoRanks:
         assert "MemoryError: no room for gradients" in stage.reason(1)
 
     def test_a_rank_left_in_a_collective_is_freed_by_its_timeout(self, stage: Stage) -> None:
-        one, other = stage.play("stuck", (3, 3), LEAVER="1", PATIENCE="60 2")
+        one, other = stage.play("stuck", (EARLY, EARLY), LEAVER="1", PATIENCE="60 2")
         assert one["ended"] == other["ended"]
         assert "left the ranks out of step" in one["ended"]
         assert one["seconds"] < 30
@@ -193,7 +201,7 @@ class TestTwoRanks:
         assert "Timed out" in stage.reason(1)
 
     def test_a_trial_whose_process_was_killed_is_told_to_have_failed(self, stage: Stage) -> None:
-        killed, other = stage.play("stuck", (7, 3), LEAVER="0", HOW="exit", PATIENCE="1 1800")
+        killed, other = stage.play("stuck", (7, EARLY), LEAVER="0", HOW="exit", PATIENCE="1 1800")
         assert killed is None
         assert other["ended"].startswith("RunStopped: ")
         assert stage.states == ["COMPLETE", "RUNNING"]
@@ -204,7 +212,7 @@ class TestTwoRanks:
     @pytest.mark.parametrize("leaver", ["0", "1"])
     @pytest.mark.parametrize("how", ["at work", "waiting"])
     def test_an_interrupt_of_one_rank_ends_all(self, stage: Stage, leaver: str, how: str) -> None:
-        reports = stage.play("interrupted", (3, 3), LEAVER=leaver, HOW=how)
+        reports = stage.play("interrupted", (EARLY, EARLY), LEAVER=leaver, HOW=how)
         assert reports[int(leaver)]["ended"].startswith("KeyboardInterrupt")
         assert reports[1 - int(leaver)]["ended"].startswith("RunStopped: ")
         assert all(report["seconds"] < 30 for report in reports)
