@@ -28,7 +28,7 @@ from lrsearch.cli._terminal import (
     print_json,
     say,
 )
-from lrsearch.cli._words import rate_of, runner, setting_of, task_of
+from lrsearch.cli._words import CHECKPOINT_SECONDS, PATIENCE, rate_of, runner, setting_of, task_of
 
 
 @app.command()
@@ -134,13 +134,13 @@ def sweep(
     ] = None,
     patience: Annotated[
         float, typer.Option(help="with --ray: seconds of silence until a trial is taken for hung")
-    ] = 1800.0,
+    ] = PATIENCE,
     checkpoint_seconds: Annotated[
         float,
         typer.Option(
             min=0.0, help="with --ray: seconds between a trial's checkpoints at the least"
         ),
-    ] = 10.0,
+    ] = CHECKPOINT_SECONDS,
     json_: Json = False,
 ) -> None:
     """Find the best schedule for TASK, and go on where an earlier sweep stopped.

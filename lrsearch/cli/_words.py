@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from lrsearch.exceptions import UnsupportedError
 
+PATIENCE = 1800.0  # seconds without a sign of life
+CHECKPOINT_SECONDS = 10.0
+
 if TYPE_CHECKING:
     from lrsearch.search import Setting
     from lrsearch.sweeps import SweepResult
@@ -33,6 +36,8 @@ def runner(
                 "--workers, --cpus-per-trial, --gpus-per-trial and --files need --ray; without "
                 "Ray, start the same command as often as there are to be workers."
             )
+        if (patience, checkpoint_seconds) != (PATIENCE, CHECKPOINT_SECONDS):
+            raise UnsupportedError("--patience and --checkpoint-seconds need --ray.")
         return local
     import_module("lrsearch.ray")  # says what to install where it is missing
     from lrsearch.sweeps.ray import Cluster, ray_sweep

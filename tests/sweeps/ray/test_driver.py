@@ -107,4 +107,6 @@ def test_a_storage_that_fails_for_a_moment_does_not_end_the_sweep(
         with driving(study, tmp_path):
             pass
     with driving(study, tmp_path):  # the lock is free again
-        pass
+        assert (tmp_path / "driver.lock").exists()
+        with pytest.raises(StudyMismatchError), driving(study, tmp_path):
+            pass
