@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ def train(config: dict[str, Any]) -> None:
                     os.kill(os.getpid(), signal.SIGKILL)
         trial.report({"loss": 1.0})
     finally:
+        time.sleep(3)  # what users do at the end takes its time, and is not to be cut off
         found = {
             "steps": done,
             "edge": edge.learning_rate,

@@ -6,11 +6,14 @@ import asyncio
 import io
 import tarfile
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+
+STOPPED = threading.Event()  # in a Tune trial's process: Tune has stopped the trial
 
 
 class Relay:
@@ -44,6 +47,8 @@ def pump(relay: Any) -> None:
         result, packed = item
         stopped = True
         try:
+            if STOPPED.is_set():
+                continue
             if packed is None:
                 tune.report(result)
             else:
@@ -52,6 +57,8 @@ def pump(relay: Any) -> None:
                     tune.report(result, checkpoint=tune.Checkpoint.from_directory(folder))
             stopped = False
         finally:  # Tune ends this thread where it stops the trial: the ranks are to hear of it
+            if stopped:
+                STOPPED.set()
             ray.get(relay.answer.remote(stopped))
 
 
