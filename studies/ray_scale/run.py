@@ -23,7 +23,7 @@ from ray.cluster_utils import Cluster
 from scale import ARMS
 
 NODES, STORE = 4, 100 * 2**20
-WHOLE = [arm for arm in ARMS if not arm.endswith(("cut", "patched"))]
+WHOLE = [arm for arm in ARMS if not arm.endswith("cut")]
 
 
 def name_of(arm: str, turn: int, trials: int, loggers: bool) -> str:

@@ -23,7 +23,6 @@ from ray.tune.search.optuna import OptunaSearch
 sys.path.insert(0, str(Path(__file__).parent))
 import clocks
 import common
-import patches
 import synthetic
 from synthetic import METRIC, MODE, RESULTS
 
@@ -39,7 +38,6 @@ ARMS = {
     "random whole": "Ray's random search + ASHA, no trial stopped",
     "ours memory": "as above, study in the driver",
     "optuna whole": "Ray's OptunaSearch + ASHA, no trial stopped",
-    "ours patched": "ours memory, with what patches.py changes",
     "random cut": "Ray's random search + ASHA as it is used",
     "ours cut": "EdgeSearcher + StabilityTrialScheduler around ASHA as it is used",
 }
@@ -69,8 +67,6 @@ def parts(arm: str, folder: Path) -> tuple[Any, TrialScheduler, dict[str, Any]]:
         found = EdgeSearcher(
             space, metric=METRIC, mode=MODE, edge=synthetic.EDGE, storage=storage, seed=1
         )
-        if how == "patched":
-            patches.apply()
         scheduler = StabilityTrialScheduler(asha(False) if how == "cut" else None)
     if isinstance(found, Searcher):
         for name, label in (

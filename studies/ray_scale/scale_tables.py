@@ -8,7 +8,7 @@ import numpy as np
 from scale import ARMS
 
 BASE = {"whole": "random whole", "cut": "random cut"}
-KINDS = ("memory", "patched", "journal", "sqlite", "wal", "optuna")
+KINDS = ("memory", "journal", "sqlite", "wal", "optuna")
 Run = dict[str, Any]
 
 
