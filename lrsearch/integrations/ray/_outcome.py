@@ -57,7 +57,7 @@ def outcome_of(
         reason = stated or failure or "failed in Ray; Tune's error.txt of this trial tells why"
         return Outcome(state=TrialState.FAIL, failure=reason)
     # Tune gives no result at all where a trial scheduler stops a trial that is paused.
-    if result is not None and "training_iteration" not in result:
+    if verdict is None and result is not None and "training_iteration" not in result:
         reason = f"ended without a result: report {metric!r} with trial.report"
         return Outcome(state=TrialState.FAIL, failure=reason)
     verdict = verdict or verdict_of(attributes)

@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage
 from ray import tune
 
 from lrsearch.exceptions import UnsupportedError
+from lrsearch.integrations.ray._ending import Ending
 from lrsearch.integrations.ray._housekeeping import Housekeeping
 from lrsearch.integrations.ray._scheduler import StabilityTrialScheduler
 from lrsearch.integrations.ray._searcher import EdgeSearcher
@@ -110,6 +111,7 @@ def tuner(
             "edge=, storage= and study_name= belong to EdgeSearcher: give them to the searcher in "
             "tune_config, or leave it out."
         )
+    run = replace(run, callbacks=[*(run.callbacks or []), Ending(config.search_alg)])
     if config.scheduler is None:
         config = replace(config, scheduler=StabilityTrialScheduler())
     if run.failure_config is None or run.failure_config == tune.FailureConfig():

@@ -133,7 +133,7 @@ def own(folder: Path, **options: Any) -> tune.Tuner:
         seed=SEED,
         param_space=space,
         tune_config=tune.TuneConfig(**config),
-        run_config=runs(folder),
+        run_config=runs(folder, **options.pop("run_options", {})),
         **options,
     )
 
@@ -319,3 +319,41 @@ def test_a_run_that_turns_nan_ends_and_is_recorded_under_plain_fifo(tmp_path: Pa
     verdicts = [verdict_of(t.user_attrs) for t in found]
     assert {v.regime for v in verdicts} == {"diverged"}
     assert all(BUDGET // 2 < v.step < BUDGET for v in verdicts)
+
+
+class Enough(tune.Stopper):
+    """Ends the whole experiment after some results."""
+
+    seen = 0
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self.seen += 1
+        return False
+
+    def stop_all(self) -> bool:
+        return self.seen >= 2
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_trials_that_end_with_their_experiment_do_not_run_for_ever(tmp_path, stored) -> None:
+    made = own(
+        tmp_path,
+        edge=0.05,
+        config={"num_samples": 4, "max_concurrent_trials": 2},
+        param_space={"every": 1},
+        run_options={"stop": Enough()},
+        **({"storage": study_at(tmp_path), "study_name": "study"} if stored else {}),
+    )
+    made.fit()
+    if stored:
+        found = trials(study_at(tmp_path))
+    else:  # as a restored experiment would find them
+        searcher = face.EdgeSearcher(SPACE, metric="loss", mode="min", edge=0.05)
+        searcher.restore_from_dir(str(tmp_path / "experiment"))
+        found = searcher.study.get_trials()
+    assert found
+    assert all(t.state.is_finished() for t in found)
+    pruned = [t for t in found if t.state.name == "PRUNED"]
+    assert pruned
+    reasons = [verdict_of(t.user_attrs).reason for t in pruned]
+    assert all(r.startswith("stopped with the whole experiment at step") for r in reasons)
