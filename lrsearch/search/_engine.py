@@ -56,7 +56,7 @@ class Engine:
         rng = np.random.default_rng([self.seed, number])
         usable = [r for r in records if FAMILY in r.parameters and MULTIPLIER in r.parameters]
         # A loss that is not finite can be the best of two, and is bad all the same.
-        complete = [r for r in ranked(usable) if all(math.isfinite(v) for v in r.values)]
+        complete = [r for r in ranked(usable) if all(map(math.isfinite, r.values))]
         if number < STARTUP or len(complete) < 2:
             return self._from_prior(number, rng)
         return self._from_records(complete, usable, rng)
@@ -114,10 +114,10 @@ def _families(records: Sequence[TrialRecord]) -> list[str]:
     return [str(r.parameters[FAMILY]) for r in records]
 
 
-def _octaves(records: Sequence[TrialRecord], bounds: tuple[float, float]) -> list[float]:
+def _octaves(records: Sequence[TrialRecord], bounds: tuple[float, float]) -> parzen.Array:
     """Multipliers in octaves; one beyond the bounds (an enqueued rate) counts as on the bound."""
-    low, high = bounds
-    return [min(max(math.log2(float(r.parameters[MULTIPLIER])), low), high) for r in records]
+    multipliers = np.array([r.parameters[MULTIPLIER] for r in records], dtype=np.float64)
+    return np.clip(np.log2(multipliers), *bounds)
 
 
 def _uniform(dimension: Dimension, rng: np.random.Generator) -> float | str:

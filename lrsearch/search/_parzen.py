@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
-from scipy.stats import norm
 
 Array = NDArray[np.float64]
 
 
 def log_mixture(
-    x: Array, centers: Sequence[float], width: float, prior: tuple[float, float], weight: float
+    x: Array,
+    centers: Sequence[float] | Array,
+    width: float,
+    prior: tuple[float, float],
+    weight: float,
 ) -> Array:
     """Log density at ``x`` (n,) of ``weight * Normal(prior) + sum_i Normal(centers_i, width)``."""
-    locations = np.array([prior[0], *centers])
-    scales = np.array([prior[1], *([width] * len(centers))])
-    weights = np.array([weight, *([1.0] * len(centers))])
-    parts = norm.logpdf(x[:, None], locations, scales) + np.log(weights / weights.sum())
-    return np.asarray(logsumexp(parts, axis=1), dtype=np.float64)
+    z = (x - prior[0]) / prior[1]
+    density = math.log(weight / prior[1]) - z * z / 2
+    if len(centers):
+        z = (x[:, None] - np.asarray(centers)) / width
+        parts = -z * z / 2
+        peak = parts.max(axis=1)
+        kernels = peak + np.log(np.exp(parts - peak[:, None]).sum(axis=1))
+        density = np.logaddexp(density, kernels - math.log(width))
+    return np.asarray(density - math.log((weight + len(centers)) * math.sqrt(2 * math.pi)))
 
 
 def draw_mixture(
     rng: np.random.Generator,
     n: int,
-    centers: Sequence[float],
+    centers: Sequence[float] | Array,
     width: float,
     prior: tuple[float, float],
     weight: float,
@@ -49,11 +56,9 @@ def category_weights(
     prior: Mapping[str, float], observed: Sequence[str], weight: float
 ) -> dict[str, float]:
     """Probabilities: the prior counted as ``weight`` observations, and the observed ones."""
-    total = weight + sum(name in prior for name in observed)
-    return {
-        name: (weight * share + sum(seen == name for seen in observed)) / total
-        for name, share in prior.items()
-    }
+    seen = Counter(observed)
+    total = weight + sum(seen[name] for name in prior)
+    return {name: (weight * share + seen[name]) / total for name, share in prior.items()}
 
 
 def kernel_width(spread: float, n: int, floor: float) -> float:
