@@ -10,7 +10,12 @@ from typing import Any
 
 import ray
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
 
 from lrsearch.integrations.ray._history import forget_lost_checkpoint, results_of
 from lrsearch.integrations.ray._record import pairs_of, plan_in, readings_in, step_of
@@ -20,6 +25,10 @@ from lrsearch.stability import Reading, Verdict
 
 logger = logging.getLogger("lrsearch")
 
+# Answering a result is all that these do. Others (HyperBand, PBT) act on the running trials while
+# they do so, and are not to be told of results a second time.
+ANSWERING = (AsyncHyperBandScheduler, MedianStoppingRule)
+
 
 class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's base is untyped
     """Stops runs that diverged, that are dead, or that train far below the edge of stability.
@@ -28,8 +37,9 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
     metric, and works under any searcher. A metric that is not finite stops a trial in any case.
 
     After `Tuner.restore`, where Tune gives its trial schedulers nothing back, it reads what
-    restored trials had reported and tells the wrapped one of it too, so that ASHA keeps its rungs.
-    (ASHA alone begins with empty ones. With several brackets it draws a trial's bracket anew.)
+    restored trials had reported and tells a wrapped ASHA or median stopping rule of it too, so that
+    ASHA keeps its rungs. (Alone it begins with empty ones. With several brackets it draws a trial's
+    bracket anew. Others, such as HyperBand and PBT, begin anew, as they do in Tune alone.)
 
     Args:
         wrapped: Another trial scheduler, such as `ASHAScheduler`, that may stop or pause as well.
@@ -78,7 +88,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
             self.wrapped.on_trial_add(tune_controller, trial)
         for result in results_of(trial):
             self._learn(trial, result)
-            if self.wrapped is not None and restored:
+            if restored and isinstance(self.wrapped, ANSWERING):
                 self.wrapped.on_trial_result(tune_controller, trial, result)
         kept = _searcher_with(tune_controller, "readings")
         if kept is not None:  # its study knows more than Tune's files

@@ -105,10 +105,14 @@ def connected(cluster: Cluster, listener: Listener) -> Iterator[None]:
 
 
 def _check_room(cluster: Cluster) -> None:
-    have = ray.cluster_resources()
-    for name, needed in (("CPU", cluster.cpus), ("GPU", cluster.gpus)):
-        if needed > have.get(name, 0.0):
-            raise UnsupportedError(
-                f"a trial asks for {needed:g} {name}, and the cluster has {have.get(name, 0.0):g}: "
-                f"ask for less (--{name.lower()}s-per-trial), or add nodes."
-            )
+    """A trial needs one node that has all of it."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    needed = {"CPU": cluster.cpus, "GPU": cluster.gpus}
+    if any(all(n.get(name, 0.0) >= much for name, much in needed.items()) for n in nodes):
+        return
+    asked = " and ".join(f"{much:g} {name}" for name, much in needed.items() if much)
+    have = "; ".join(sorted({", ".join(f"{n.get(m, 0.0):g} {m}" for m in needed) for n in nodes}))
+    raise UnsupportedError(
+        f"a trial asks for {asked}, and no node of the cluster has that much (nodes: {have}): ask "
+        "for less (--cpus-per-trial, --gpus-per-trial), or add nodes."
+    )

@@ -15,7 +15,12 @@ from pyarrow.fs import LocalFileSystem
 from ray import tune
 from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
 from ray.tune.search import ConcurrencyLimiter
 
 from lrsearch import ScheduleSpace
@@ -270,6 +275,25 @@ def test_asha_has_the_rungs_that_it_had(driver: Driver) -> None:
     empty = asha()
     empty.on_trial_add(CONTROLLER, one)
     assert empty.on_trial_result(CONTROLLER, one, result(1, loss=0.92)) == CONTINUE
+
+
+def test_one_that_acts_on_running_trials_is_not_told_of_old_results(driver: Driver) -> None:
+    """Population-based training would exploit and pause trials of the new driver."""
+
+    class Population(PopulationBasedTraining):
+        told = 0
+
+        def on_trial_result(self, *arguments: Any) -> str:
+            self.told += 1
+            return str(CONTINUE)
+
+    inner = Population(time_attr="training_iteration", hyperparam_mutations={"width": [1, 2]})
+    scheduler = StabilityTrialScheduler(inner)
+    assert scheduler.set_search_properties("loss", "min")
+    results = [result(n, reading(50 * n), loss=0.5) for n in (1, 2)]
+    scheduler.on_trial_add(CONTROLLER, driver.trial("a", results))
+    assert inner.told == 0
+    assert [r.step for r in scheduler._readings["a"]] == [50, 100]
 
 
 def test_a_trial_whose_process_died_is_not_told_to_the_inner_one_twice(driver: Driver) -> None:

@@ -89,7 +89,9 @@ class Session:
         monkeypatch.setattr(ray, "is_initialized", lambda: running)
         monkeypatch.setattr(ray, "init", lambda **options: self.calls.append(options))
         monkeypatch.setattr(ray, "shutdown", lambda: self.calls.append("shutdown"))
-        monkeypatch.setattr(ray, "cluster_resources", lambda: HAVE)
+        alive = [{"Alive": True, "Resources": r} for r in (HAVE, HAVE, {"CPU": 2.0})]
+        dead = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+        monkeypatch.setattr(ray, "nodes", lambda: [*alive, dead])
         monkeypatch.setattr(cluster_module.os, "cpu_count", lambda: 4)
 
 
@@ -130,7 +132,7 @@ def test_a_session_of_ones_own_is_left_as_it_was(monkeypatch) -> None:
 @pytest.mark.parametrize("running", [True, False])
 def test_a_trial_that_no_node_can_hold_is_refused_and_ray_is_left(monkeypatch, running) -> None:
     session = Session(monkeypatch, running=running)
-    with pytest.raises(UnsupportedError, match=r"asks for 3 GPU, and the cluster has 2"):
+    with pytest.raises(UnsupportedError, match=r"asks for 1 CPU and 3 GPU, and no node"):
         with connected(Cluster(gpus=3.0), Silent()):
             raise AssertionError("let in")
     assert session.calls[1:] == ([] if running else ["shutdown"])

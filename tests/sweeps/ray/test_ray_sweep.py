@@ -226,8 +226,12 @@ def test_a_second_driver_is_refused(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"cluster": Cluster(gpus=4.0)}, UnsupportedError, "asks for 4 GPU, and the cluster has 0"),
-        ({"cluster": Cluster(cpus=64.0)}, UnsupportedError, r"64 CPU.*has 2.*--cpus-per-trial"),
+        ({"cluster": Cluster(gpus=4.0)}, UnsupportedError, "and 4 GPU, and no node of"),
+        (
+            {"cluster": Cluster(cpus=64.0)},
+            UnsupportedError,
+            r"64 CPU.*: 2 CPU, 0 GPU.*--cpus-per-trial",
+        ),
         ({"share": 0.0}, InvalidSpaceError, "share must lie in"),
         ({"rates": [("cosinus", 0.1)]}, InvalidScheduleError, "cosinus"),
         ({"rates": [("wsd", 0.1)]}, InvalidSpaceError, "does not search wsd"),
