@@ -1,0 +1,316 @@
+"""The recorded tasks. Which of them may be tuned on is written here, and nowhere else.
+
+Development and evaluation differ in data set, loss and optimizer together:
+
+- development: Fashion-MNIST, cross-entropy; SGD, momentum, Adam
+- evaluation: MNIST with squared error, Tiny Shakespeare; Nesterov, RMSprop, AdamW
+
+Digits is for tests of the instrument; no claim rests on it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import data
+import models
+import torch
+from judged import Judged
+from torch import Tensor, nn, optim
+from torch.nn import functional
+
+from lrsearch.tasks import optimizer_by_name
+from lrsearch.training import tensor_stream
+
+Batch = Any
+CHUNK = 2_000  # examples of one forward pass of an evaluation
+
+
+def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def squared_error(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean over examples of the squared distance to the one-hot target."""
+    return (model(batch[0]) - functional.one_hot(batch[1], 10)).square().sum(1).mean()
+
+
+def next_character(model: nn.Module, batch: Batch) -> Tensor:
+    return functional.cross_entropy(model(batch[0]).flatten(0, 1), batch[1].flatten())
+
+
+def mean_loss(loss: Callable[[nn.Module, Batch], Tensor], part: Batch, model: nn.Module) -> float:
+    """Loss over a whole part, in evaluation mode."""
+    training = model.training
+    model.eval()
+    total = 0.0
+    with torch.no_grad():
+        for first in range(0, len(part[0]), CHUNK):
+            chunk = tuple(t[first : first + CHUNK] for t in part)
+            total += float(loss(model, chunk)) * len(chunk[0])
+    model.train(training)
+    return total / len(part[0])
+
+
+def image_task(
+    name: str,
+    dataset: str,
+    model: Callable[[], nn.Module],
+    optimizer: Callable[[nn.Module, float], optim.Optimizer],
+    *,
+    loss: Callable[[nn.Module, Batch], Tensor] = cross_entropy,
+    examples: int = 20_000,
+    batch_size: int = 64,
+    budget: int = 500,
+    shift: bool = False,
+) -> Judged:
+    """One of the image tasks; ``shift`` moves every training image by up to two pixels."""
+    train, validation, test = data.images(dataset, examples)
+    stream: Callable[[int, int], Any] = tensor_stream(*train, batch_size=batch_size)
+    if shift:
+        stream = partial(Shifted, stream)
+    return Judged(
+        name=name,
+        model=model,
+        loss=loss,
+        stream=stream,
+        evaluate=partial(mean_loss, loss, validation),
+        test=partial(mean_loss, loss, test),
+        optimizer=optimizer,
+        budget=budget,
+        device=data.DEVICE,
+    )
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """An epoch whose images are moved, by a generator of the epoch's own."""
+
+    stream: Callable[[int, int], Any]
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.stream(self.seed, self.epoch))
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        for x, y in self.stream(self.seed, self.epoch):
+            down, right = torch.randint(0, 5, (2,), generator=generator).tolist()
+            yield functional.pad(x, (2, 2, 2, 2))[:, :, down : down + 28, right : right + 28], y
+
+
+@dataclass(frozen=True)
+class Windows:
+    """An epoch of character windows: random places, by a generator of the epoch's own."""
+
+    codes: Tensor
+    context: int
+    batch_size: int
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.codes) // (self.context * self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        last = len(self.codes) - self.context - 1
+        for _ in range(len(self)):
+            places = torch.randint(0, last, (self.batch_size,), generator=generator)
+            yield windows(self.codes, places.to(self.codes.device), self.context)
+
+
+def windows(codes: Tensor, places: Tensor, context: int) -> tuple[Tensor, Tensor]:
+    """Characters after each place, and those one further: inputs and targets (n, context)."""
+    rows = places[:, None] + torch.arange(context + 1, device=codes.device)
+    found = codes[rows]
+    return found[:, :-1], found[:, 1:]
+
+
+def shakespeare(
+    name: str,
+    optimizer: Callable[[nn.Module, float], optim.Optimizer],
+    *,
+    width: int = 64,
+    context: int = 32,
+    batch_size: int = 16,
+    budget: int = 500,
+) -> Judged:
+    """Next characters of Tiny Shakespeare by a two-block transformer."""
+    train, validation, test, vocabulary = data.characters()
+
+    def spread(codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        places = torch.linspace(0, len(codes) - context - 1, count).long()
+        return windows(codes, places.to(codes.device), context)
+
+    return Judged(
+        name=name,
+        model=partial(models.Transformer, vocabulary, width, context=context),
+        loss=next_character,
+        stream=partial(Windows, train, context, batch_size),
+        evaluate=partial(mean_loss, next_character, spread(validation, 500)),
+        test=partial(mean_loss, next_character, spread(test, 2_000)),
+        optimizer=optimizer,
+        budget=budget,
+        device=data.DEVICE,
+    )
+
+
+def sgd(model: nn.Module, rate: float, **options: Any) -> optim.Optimizer:
+    return optim.SGD(model.parameters(), lr=rate, **options)
+
+
+def adamw(model: nn.Module, rate: float, **options: Any) -> optim.Optimizer:
+    return optim.AdamW(model.parameters(), lr=rate, **options)
+
+
+DECAYED = partial(sgd, momentum=0.9, weight_decay=5e-4)
+NESTEROV = optimizer_by_name("nesterov")
+
+# Development
+
+
+def fashion_sgd(budget: int = 500) -> Judged:
+    return image_task(
+        "fashion-sgd" if budget == 500 else f"fashion-sgd-{budget}",
+        "fashion_mnist",
+        partial(models.perceptron, 128),
+        optimizer_by_name("sgd"),
+        budget=budget,
+    )
+
+
+def fashion_sgd_4000() -> Judged:
+    """The same, eight times as long."""
+    return fashion_sgd(4_000)
+
+
+def fashion_momentum_wide() -> Judged:
+    """Four times the width, batches of 512."""
+    return image_task(
+        "fashion-momentum-wide",
+        "fashion_mnist",
+        partial(models.perceptron, 512),
+        optimizer_by_name("momentum"),
+        batch_size=512,
+        budget=300,
+    )
+
+
+def fashion_adam() -> Judged:
+    """Batches of 16."""
+    return image_task(
+        "fashion-adam",
+        "fashion_mnist",
+        partial(models.perceptron, 128),
+        optimizer_by_name("adam"),
+        batch_size=16,
+    )
+
+
+def fashion_momentum_epochs() -> Judged:
+    """5,000 examples twelve times, with weight decay."""
+    return image_task(
+        "fashion-momentum-epochs",
+        "fashion_mnist",
+        partial(models.perceptron, 128),
+        DECAYED,
+        examples=5_000,
+        batch_size=128,
+        budget=480,
+    )
+
+
+def fashion_cnn() -> Judged:
+    """Two convolutions with BatchNorm."""
+    return image_task(
+        "fashion-cnn",
+        "fashion_mnist",
+        partial(models.convolutions, 8, "batch"),
+        optimizer_by_name("momentum"),
+        budget=400,
+    )
+
+
+def fashion_cnn_group() -> Judged:
+    """Two convolutions with GroupNorm, Adam."""
+    return image_task(
+        "fashion-cnn-group",
+        "fashion_mnist",
+        partial(models.convolutions, 8, "group"),
+        optimizer_by_name("adam"),
+        budget=400,
+    )
+
+
+# Evaluation
+
+
+def mnist_nesterov() -> Judged:
+    """Squared error, batches of 32."""
+    return image_task(
+        "mnist-nesterov",
+        "mnist",
+        partial(models.perceptron, 128),
+        NESTEROV,
+        loss=squared_error,
+        batch_size=32,
+    )
+
+
+def mnist_rmsprop() -> Judged:
+    """Squared error, 5,000 examples shifted at random, ten times and more."""
+    return image_task(
+        "mnist-rmsprop",
+        "mnist",
+        partial(models.perceptron, 128),
+        optimizer_by_name("rmsprop"),
+        loss=squared_error,
+        examples=5_000,
+        batch_size=128,
+        budget=480,
+        shift=True,
+    )
+
+
+def mnist_cnn() -> Judged:
+    """Two convolutions with GroupNorm, squared error."""
+    return image_task(
+        "mnist-cnn",
+        "mnist",
+        partial(models.convolutions, 8, "group"),
+        NESTEROV,
+        loss=squared_error,
+        budget=400,
+    )
+
+
+def shakespeare_adamw() -> Judged:
+    """Width 64, context 32, weight decay 0.1."""
+    return shakespeare("shakespeare-adamw", partial(adamw, weight_decay=0.1, betas=(0.9, 0.95)))
+
+
+def shakespeare_adamw_4000() -> Judged:
+    """The same, eight times as long."""
+    task = partial(adamw, weight_decay=0.1, betas=(0.9, 0.95))
+    return shakespeare("shakespeare-adamw-4000", task, budget=4_000)
+
+
+DEVELOPMENT = (
+    "fashion_sgd",
+    "fashion_adam",
+    "fashion_momentum_epochs",
+    "fashion_momentum_wide",
+    "fashion_cnn",
+    "fashion_cnn_group",
+    "fashion_sgd_4000",
+)
+EVALUATION = (
+    "mnist_nesterov",
+    "mnist_rmsprop",
+    "mnist_cnn",
+    "shakespeare_adamw",
+    "shakespeare_adamw_4000",
+)
