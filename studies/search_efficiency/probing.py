@@ -108,6 +108,7 @@ def curvature(
                 "top": top.value,
                 "top_residual": top.residual / abs(top.value) if top.value else math.nan,
                 "cost_top": top.cost,
+                "hvps_top": top.hvps,
                 "top_threshold": threshold(optimizer, full_batch=True) or math.nan,
             }
     return row

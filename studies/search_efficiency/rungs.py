@@ -37,13 +37,15 @@ COLUMNS = {
     "cost_sharpness_1": "gradients of the reading on one batch",
     "cost_sharpness_many": "gradients of the generous reading",
     "cost_top": "gradients of the eigenvalue",
+    "hvps_top": "Hessian-vector products of it, each over both batches",
 }
 FINAL = {
     "final_loss": "metric of the last weights, validation split",
     "final_averaged_loss": "the same of the averaged weights",
     "final_test": "metric of the last weights, test split",
     "final_averaged_test": "the same of the averaged weights",
-    "initial_loss": "mean training loss of the first steps",
+    "initial_loss": "median training loss of the first steps, as the watch takes it",
+    "initial_spread": "their robust standard deviation",
     "diverged_at": "first step whose training loss was not finite, or 0",
 }
 # Seconds of one thread that the parts of a run took, and what a table's prices are made of.

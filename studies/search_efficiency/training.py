@@ -18,11 +18,10 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import WeightAverage
 from lrsearch.curvature._displacement import Displacement
+from lrsearch.curvature._losses import LossMeter
 from lrsearch.curvature._probe import Step
 from lrsearch.schedules import Schedule
 from lrsearch.training import Task, batches
-
-FIRST = 10  # steps whose mean loss is the initial one
 
 
 @dataclass
@@ -134,7 +133,7 @@ def _read(
     state.losses.clear()
     first = state.step - len(seen) + 1
     if rung == 1:
-        state.record.final["initial_loss"] = float(seen[:FIRST].mean())
+        state.record.final |= _initial(seen)
     if not np.isfinite(seen).all():
         state.record.final["diverged_at"] = float(first + np.flatnonzero(~np.isfinite(seen))[0])
         return False
@@ -159,6 +158,17 @@ def _read(
         row |= probing.cooled(task, state.model, state.optimizer, fresh, steps, clock)
     state.record.rows.append(row)
     return True
+
+
+def _initial(seen: np.ndarray) -> Row:
+    """Level and noise of the first losses, as the package's watch takes them."""
+    meter = LossMeter()
+    for loss in seen:
+        meter.add(float(loss))
+    middle, spread = meter.initial()
+    if middle is None or spread is None:
+        return {}
+    return {"initial_loss": middle, "initial_spread": spread}
 
 
 def _copies(state: State) -> list[Tensor]:

@@ -1,0 +1,190 @@
+"""The replay: costs by hand, truth that no sweep has seen, the same sweep for the same seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+BUDGET, EVALUATION, READING = 100, 4.0, 2.0
+BEST = {"linear": -12, "wsd": -15, "constant": -18}
+CLIFF = -4
+Maker = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def study(load) -> Any:
+    names = ("table", "replay", "peers", "ours", "rungs")
+    return SimpleNamespace(**{name: load(name) for name in names})
+
+
+@pytest.fixture(scope="module")
+def table(study) -> Any:
+    """Parabolas in log loss, 0.1 per octave squared; runs from the cliff on diverge at step 7."""
+    columns: dict[str, list[Any]] = {}
+    rng = np.random.default_rng(0)
+    for shape, best in BEST.items():
+        for k in range(-28, 1):
+            for seed in range(8 if abs(k - best) < 4 else 3):
+                log = 0.1 * ((k - best) / 4) ** 2 + 0.01 * rng.standard_normal() - 0.5
+                lost = k >= CLIFF
+                for rung in range(1, 21):
+                    row = {"shape": shape, "k": k, "seed": seed, "rung": rung}
+                    row |= dict.fromkeys(study.rungs.COLUMNS, math.nan)
+                    row |= dict.fromkeys(study.rungs.FINAL, math.nan)
+                    row |= {"initial_loss": 2.0, "initial_spread": 0.1}
+                    row["diverged_at"] = 7.0 if lost else 0.0
+                    if not lost or 5 * rung < 7:
+                        loss = 2.0 + (math.exp(log) - 2.0) * rung / 20
+                        row |= {"step": 5 * rung, "learning_rate": 0.1, "train_loss": loss}
+                        row |= {"loss": loss, "averaged_loss": loss, "gradient_norm": 1.0}
+                    if not lost:
+                        row |= {"final_loss": math.exp(log), "final_test": math.exp(log + 0.1)}
+                    for name, value in row.items():
+                        columns.setdefault(name, []).append(value)
+    about = {
+        "task": "parabola",
+        "budget": BUDGET,
+        "columns": list(study.rungs.COLUMNS),
+        "final": list(study.rungs.FINAL),
+        "prices": {"train": 1.0, "evaluate": EVALUATION, "forward": READING},
+        "edges": [{"seed": s, "learning_rate": 2**-3.2, "cost": 50.0} for s in range(3)],
+    }
+    return study.table.Table({n: np.array(v) for n, v in columns.items()}, about)
+
+
+class Fixed:
+    """Always the same cell; stops at a rung if it is told to."""
+
+    name, signal = "fixed", None
+
+    def __init__(self, shape: str, k: int, stop_at: int | None = None) -> None:
+        self.cell, self.stop_at = (shape, 2.0 ** (k / 4)), stop_at
+
+    def begin(self, table: Any, seed: int) -> tuple[optuna.Study, float]:
+        return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)), 0.0
+
+    def choose(self, trial: optuna.Trial) -> tuple[str, float]:
+        return self.cell
+
+    def looks_at(self, rung: int) -> bool:
+        return self.stop_at is not None
+
+    def look(self, trial: optuna.Trial, run: Any, rung: int) -> tuple[bool, float]:
+        return rung == self.stop_at, 3.0
+
+
+def test_a_full_run_costs_one_and_the_best_is_found_at_once(study, table) -> None:
+    trace = study.replay.replay(table, Fixed("linear", -12), seed=0, cost=5.0)
+    assert trace.trials == 5
+    assert trace.cost == pytest.approx(5.0)
+    assert trace.settled(0.05) == pytest.approx(1.0)
+    assert trace.stopped == 0
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_stopped_runs_cost_their_steps_and_their_looks(study, table, workers) -> None:
+    method = Fixed("linear", -12, stop_at=4)
+    trace = study.replay.replay(table, method, seed=0, cost=3.0, workers=workers)
+    each = (20 + 4 * 3.0) / (BUDGET + EVALUATION)
+    assert trace.cost == pytest.approx(trace.trials * each)
+    assert trace.stopped == trace.trials
+    assert trace.settled(0.02) == math.inf
+    assert math.ceil(3.0 / each) <= trace.trials < math.ceil(3.0 / each) + workers
+
+
+def test_a_diverged_run_costs_the_steps_that_it_took(study, table) -> None:
+    trace = study.replay.replay(table, Fixed("linear", -2), seed=0, cost=1.0)
+    assert trace.cost == pytest.approx(trace.trials * 7 / (BUDGET + EVALUATION))
+    assert trace.stopped == trace.trials
+    assert trace.recommendations == []
+
+
+def test_suggestions_snap_to_the_nearest_recorded_rate(table) -> None:
+    assert table.snap("linear", 2.0**-3.1) == ("linear", -12)
+    assert table.snap("linear", 1e-9) == ("linear", -28)
+    assert table.snap("linear", 1e9) == ("linear", 0)
+    with pytest.raises(KeyError, match="no runs of 'rex'"):
+        table.snap("rex", 0.1)
+
+
+def test_truth_is_the_test_split_without_the_seeds_that_were_seen(table) -> None:
+    runs = table.runs["linear", -12]
+    logs = {seed: math.log(run.test) for seed, run in runs.items()}
+    assert table.truth["linear", -12] == pytest.approx(np.mean(list(logs.values())))
+    without = [logs[s] for s in range(2, 8)]
+    assert table.mean(("linear", -12), frozenset({0, 1})) == pytest.approx(np.mean(without))
+    assert table.mean(("linear", -2)) == math.inf
+    assert table.noise == pytest.approx(0.01, rel=0.3)
+    assert table.tolerance() == pytest.approx(0.02)
+    assert table.tolerance(0.001) == pytest.approx(2 * math.sqrt(2) * table.noise / math.sqrt(8))
+
+
+def test_shapes_trained_together_get_different_seeds(table) -> None:
+    for sweep in range(4):
+        constant = set(table.search_seeds(("constant", -18), sweep))
+        wsd = set(table.search_seeds(("wsd", -18), sweep))
+        assert constant
+        assert wsd
+        assert not constant & wsd
+    assert table.search_seeds(("linear", -12), 0) == list(range(8))
+
+
+def test_settled_is_no_first_hit(study) -> None:
+    one = study.replay.Recommendation
+    trace = study.replay.Trace([one(1.0, None, 0.0), one(2.0, None, 0.5), one(3.0, None, 0.01)])
+    assert trace.settled(0.02) == 3.0
+    assert study.replay.Trace([one(1.0, None, 0.0), one(2.0, None, 0.5)]).settled(0.02) == math.inf
+    assert study.replay.Trace().settled(0.02) == math.inf
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "tpe + median", "tpe + hyperband"])
+def test_peers_on_the_wide_stream_give_the_same_sweep_for_the_same_seed(study, table, name) -> None:
+    parts = study.peers.SAMPLERS_AND_PRUNERS[name]
+
+    def sweep(seed: int) -> Any:
+        peer = study.peers.Peer(name, study.peers.Stream("wide"), **parts)
+        return study.replay.replay(table, peer, seed=seed, cost=8.0, workers=2)
+
+    first, again, other = sweep(1), sweep(1), sweep(2)
+    assert first == again
+    assert first != other
+    assert first.trials >= 6
+
+
+def test_a_prior_narrows_the_stream(study, table) -> None:
+    peer = study.peers.Peer(
+        "random", study.peers.Stream("prior", 2.0**-3, ("linear",)), study.peers.random
+    )
+    trace = study.replay.replay(table, peer, seed=0, cost=20.0)
+    assert {r.cell[0] for r in trace.recommendations} == {"linear"}
+    assert all(-18 <= r.cell[1] <= -6 for r in trace.recommendations)
+    assert trace.settled(0.05) < 20
+
+
+def test_ours_pays_for_its_edge_and_its_readings(study, table) -> None:
+    families = ("constant", "linear", "wsd")
+    with_pruner = study.ours.Ours(families=families)
+    trace = study.replay.replay(table, with_pruner, seed=0, cost=10.0)
+    whole = BUDGET + EVALUATION
+    assert trace.recommendations[0].cost == pytest.approx(
+        (50 + BUDGET + EVALUATION + 11 * READING) / whole, abs=0.05
+    )
+    blind = study.replay.replay(
+        table, study.ours.Ours(pruner=False, families=families), seed=0, cost=10.0
+    )
+    assert blind.recommendations[0].cost == pytest.approx((50 + whole) / whole)
+    assert blind.settled(0.05) < 10
+
+
+def test_staged_costs_what_it_trains(study, table) -> None:
+    stream = study.peers.Stream("prior", 2.0**-3, ("linear",))
+    cost, regret = study.peers.staged(table, stream, seed=0, rungs=4, kept=3)
+    whole = BUDGET + EVALUATION
+    assert cost == pytest.approx((16 * (20 + EVALUATION) + 3 * (80 + EVALUATION)) / whole)
+    assert regret < 0.1
