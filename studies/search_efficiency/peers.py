@@ -72,8 +72,8 @@ class Peer:
         pruner: Makes one from the number of rungs.
         signal: Column reported at rungs; "loss" is the validation loss, "averaged_loss" that of
             averaged weights.
-        rungs: Where it looks; everywhere by default. Halving decides at few rungs, and an evaluation
-            in between would be paid for nothing.
+        rungs: Where it looks; everywhere by default. Halving decides at few rungs, and in between
+            an evaluation would be paid for nothing.
     """
 
     name: str

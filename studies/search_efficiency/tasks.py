@@ -314,3 +314,18 @@ EVALUATION = (
     "shakespeare_adamw",
     "shakespeare_adamw_4000",
 )
+# Which optimizers stand for each other: by their step, not by their name.
+CLASSES = {
+    "fashion_sgd": "sgd",
+    "fashion_adam": "adam",
+    "fashion_momentum_epochs": "momentum",
+    "fashion_momentum_wide": "momentum",
+    "fashion_cnn": "momentum",
+    "fashion_cnn_group": "adam",
+    "fashion_sgd_4000": "sgd",
+    "mnist_nesterov": "momentum",
+    "mnist_rmsprop": "adam",
+    "mnist_cnn": "momentum",
+    "shakespeare_adamw": "adam",
+    "shakespeare_adamw_4000": "adam",
+}

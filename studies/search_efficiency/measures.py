@@ -1,0 +1,116 @@
+"""What is reported, as the project defines it: T50 and T90, wrong stops, edge transfer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+from table import Cell, Table
+
+from lrsearch.search._alignment import alignment
+
+RESAMPLES = 1_000
+Costs = Mapping[str, Sequence[float]]  # task -> cost of every sweep until it settled
+
+
+def quantile(costs: Costs, q: float) -> float:
+    """Quantile over sweeps in which every task weighs the same; sweeps that never settle count.
+
+    The smallest cost by which a share ``q`` of the weight has settled.
+    """
+    values = np.concatenate([np.asarray(c, float) for c in costs.values()])
+    weights = np.concatenate([np.full(len(c), 1 / len(c)) for c in costs.values()]) / len(costs)
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    at = int(np.searchsorted(reached, q - 1e-9))
+    return float(values[order][min(at, len(values) - 1)])
+
+
+def interval(costs: Costs, q: float, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of a quantile: tasks are resampled, then sweeps within them."""
+    rng = np.random.default_rng(seed)
+    names = list(costs)
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = rng.choice(len(names), len(names))
+        sample = {}
+        for i, j in enumerate(drawn):
+            own = np.asarray(costs[names[j]], float)
+            sample[str(i)] = own[rng.integers(0, len(own), len(own))]
+        found.append(quantile(sample, q))
+    found.sort()
+    tail = (1 - level) / 2
+    return found[int(tail * RESAMPLES)], found[int((1 - tail) * RESAMPLES) - 1]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How a rule fared on one stream of runs.
+
+    Attributes:
+        wrong: Whether the best survivor's truth is beyond the tolerance of the stream's best.
+        saved: Share of the cost of training all of the stream that was saved.
+    """
+
+    wrong: bool
+    saved: float
+
+
+def judged(
+    table: Table, cells: Sequence[Cell], survivors: Sequence[int], spent: float, tolerance: float
+) -> Stop:
+    """A rule's outcome on a stream: which runs it let end, and what it spent in full runs."""
+    truths = [table.truth[cell] for cell in cells]
+    kept = min((truths[i] for i in survivors), default=math.inf)
+    return Stop(kept > min(truths) + math.log1p(tolerance), 1 - spent / len(cells))
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How well a measured edge says the best rate of a task, for linear decay.
+
+    Attributes:
+        octaves: ``log2(best rate / edge)`` for each measurement.
+        regret: Log loss given up by training at ``multiplier * edge``, mean over measurements.
+        cost: Full-run equivalents of one measurement.
+    """
+
+    octaves: tuple[float, ...]
+    regret: float
+    cost: float
+
+
+def transfer(table: Table, multiplier: float, shape: str = "linear") -> Transfer:
+    """Zero-shot regret at a frozen multiplier, and the octaves that the edge is off by."""
+    own = {cell: mu for cell, mu in table.truth.items() if cell[0] == shape}
+    best = min(own, key=lambda cell: (own[cell], cell))
+    edges = [e for e in table.about["edges"] if "learning_rate" in e]
+    rates = np.array([e["learning_rate"] for e in edges])
+    aligned = alignment(shape, {})
+    regrets = [table.truth[table.snap(shape, multiplier * aligned * r)] - own[best] for r in rates]
+    return Transfer(
+        octaves=tuple(float(v) for v in best[1] / 4 - np.log2(rates * aligned)),
+        regret=float(np.mean(regrets)) if regrets else math.inf,
+        cost=float(np.mean([e["cost"] for e in edges])) / table.budget if edges else math.nan,
+    )
+
+
+def spread(octaves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Root mean square of tasks' mean octaves about their median, with n - 1.
+
+    The median is the frozen multiplier (in octaves) that these tasks would suggest. The interval is
+    chi-square's, 95 %.
+    """
+    means = np.array([np.mean(v) for v in octaves.values()])
+    middle = float(np.median(means))
+    freedom = max(len(means) - 1, 1)
+    rms = float(np.sqrt(((means - middle) ** 2).sum() / freedom))
+    low, high = (rms * math.sqrt(freedom / chi2.ppf(p, freedom)) for p in (0.975, 0.025))
+    return {
+        "tasks": len(means),
+        "multiplier": 2.0**middle,
+        "rms": rms,
+        "interval": (low, high),
+    }

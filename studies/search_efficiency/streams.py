@@ -1,0 +1,149 @@
+"""Wrong stops: what rules do to streams of runs that they did not choose.
+
+A stream is a Sobol sequence of N runs over shapes and rates, within some octaves of the measured
+edge, without two runs of the same trajectory. A rule stops some of them. It is wrong where the best
+survivor's truth is beyond the tolerance of the stream's best.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import families
+import grid
+import numpy as np
+from measures import Stop, judged
+from ours import FEWEST, reading_at
+from scipy.stats import qmc
+from table import Cell, Run, Table
+
+from lrsearch.search import decide
+from lrsearch.search._alignment import alignment
+
+OCTAVES = 3.0  # to either side of the edge, as wide as the space's own bounds
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a stream."""
+
+    cell: Cell
+    seed: int
+    run: Run
+
+
+Rule = Callable[[Table, list[Entry], np.random.Generator], tuple[list[int], float]]
+
+
+def stream(table: Table, size: int, seed: int) -> list[Entry]:
+    """A stream; shapes that share a prefix get different seeds."""
+    sobol = qmc.Sobol(2, seed=seed)
+    rng = np.random.default_rng([13, seed])
+    edge = table.edge(seed)["learning_rate"]
+    found: dict[tuple[Cell, int], Entry] = {}
+    while len(found) < size:
+        for a, b in sobol.random(size):
+            shape = families.SHAPES[table.shapes[int(a * len(table.shapes))]]
+            aligned = alignment(shape.family, shape.parameters)
+            cell = table.snap(shape.label, edge * aligned * 2.0 ** (OCTAVES * (2 * b - 1)))
+            chosen = int(rng.choice(table.search_seeds(cell, seed)))
+            found.setdefault((cell, chosen), Entry(cell, chosen, table.runs[cell][chosen]))
+            if len(found) == size:
+                break
+    return list(found.values())
+
+
+def steps_until(table: Table, run: Run, rung: int) -> int:
+    """Steps that a run has cost by a rung."""
+    mark = table.marks[rung - 1]
+    return min(mark, run.diverged_at) if run.diverged_at else mark
+
+
+def full(table: Table, run: Run) -> float:
+    """Gradients of a run that is let alone."""
+    if run.diverged_at:
+        return float(run.diverged_at)
+    return table.budget + table.price("evaluate")
+
+
+def staged(rungs: int, kept: int, signal: str) -> Rule:
+    """``rungs`` rungs for all, then the best ``kept`` to their ends."""
+
+    def rule(
+        table: Table, entries: list[Entry], rng: np.random.Generator
+    ) -> tuple[list[int], float]:
+        values = [float(e.run.rungs[signal][rungs - 1]) for e in entries]
+        order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+        chosen = [int(i) for i in order[:kept]]
+        spent = 0.0
+        for i, entry in enumerate(entries):
+            short = steps_until(table, entry.run, rungs) + table.price("evaluate")
+            spent += full(table, entry.run) + table.price("evaluate") if i in chosen else short
+        return chosen, spent
+
+    return rule
+
+
+def ours(hidden: frozenset[str] = frozenset(), *, shuffled: bool = False) -> Rule:
+    """The pruner's rules on each run alone.
+
+    Args:
+        hidden: Fields of readings that it does not get.
+        shuffled: The negative control: curvature readings of another run of the stream.
+    """
+
+    def rule(
+        table: Table, entries: list[Entry], rng: np.random.Generator
+    ) -> tuple[list[int], float]:
+        price, rungs = table.price("forward"), len(table.marks)
+        count = min(rungs, max(FEWEST, int(0.02 * table.budget / price)))
+        looks = sorted({round(rungs * (i + 1) / count) for i in range(count)} - {rungs})
+        others = rng.permutation(len(entries)) if shuffled else range(len(entries))
+        survivors, spent = [], 0.0
+        for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
+            stopped = _stopped_at(table, entry, entries[int(other)], looks, hidden)
+            done = [look for look in looks if stopped is None or look <= stopped]
+            spent += price * len(done)
+            if stopped is None:
+                spent += full(table, entry.run)
+                survivors.append(i)
+            else:
+                spent += steps_until(table, entry.run, stopped)
+        return survivors, spent
+
+    return rule
+
+
+def _stopped_at(
+    table: Table, entry: Entry, other: Entry, looks: Sequence[int], hidden: frozenset[str]
+) -> int | None:
+    """Rung at which the rules stop a run."""
+    readings: list[Any] = []
+    for rung in looks:
+        if 0 < entry.run.diverged_at <= table.marks[rung - 1]:
+            return rung
+        reading = reading_at(entry.run, rung, table.budget, hidden)
+        if other is not entry:
+            reading = replace(reading, **_curvature(table, other, rung, hidden))
+        readings.append(replace(reading, peak=grid.rate(entry.cell[1])))
+        if decide(readings).stop:
+            return rung
+    return None
+
+
+def _curvature(table: Table, other: Entry, rung: int, hidden: frozenset[str]) -> dict[str, Any]:
+    """Curvature that another run read at this rung, or at the last one that it reached."""
+    last = int(np.isfinite(other.run.rungs["step"]).sum())
+    if last == 0:
+        return {"sharpness": None, "slope": None}
+    foreign = reading_at(other.run, min(rung, last), table.budget, hidden)
+    return {"sharpness": foreign.sharpness, "slope": foreign.slope}
+
+
+def outcome(table: Table, rule: Rule, size: int, seed: int, tolerance: float) -> Stop:
+    """What a rule does to one stream."""
+    entries = stream(table, size, seed)
+    survivors, spent = rule(table, entries, np.random.default_rng([17, seed]))
+    whole = sum(full(table, e.run) for e in entries)
+    cells = [e.cell for e in entries]
+    return judged(table, cells, survivors, spent / whole * len(cells), tolerance)
