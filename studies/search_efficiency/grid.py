@@ -37,17 +37,21 @@ def place(rate: float) -> int:
     return OCTAVE * round(math.log2(rate))
 
 
-def wanted(results: Results, centre: int) -> list[Cell]:
+def wanted(
+    results: Results, centre: int, seeds: int = SEEDS, best_seeds: int = BEST_SEEDS
+) -> list[Cell]:
     """Cells that are to be recorded next, in order; empty once the grid is complete.
 
     Args:
         results: Final losses so far.
         centre: Place of the usual rate.
+        seeds: Of every cell.
+        best_seeds: Of those near the best.
     """
     coarse = [(k, 0) for k in range(centre - FIRST, centre + FIRST + 1, OCTAVE)]
     if missing := [cell for cell in coarse if cell not in results]:
         return missing
-    scores = _scores(results)
+    scores = _scores(results, seeds)
     best = min(scores, key=lambda k: (scores[k], k))
     if math.isinf(scores[best]):  # nothing trains: look lower
         lower = min(scores) - OCTAVE
@@ -57,21 +61,21 @@ def wanted(results: Results, centre: int) -> list[Cell]:
     fine = range(max(best - REACH, centre - WIDEST), min(best + REACH, centre + WIDEST) + 1)
     if missing := [(k, 0) for k in fine if (k, 0) not in results]:
         return missing
-    every = [(k, seed) for k in sorted(scores) for seed in range(SEEDS)]
+    every = [(k, seed) for k in sorted(scores) for seed in range(seeds)]
     if missing := [cell for cell in every if cell not in results]:
         return missing
     near = [k for k in sorted(scores) if scores[k] <= scores[best] + NEAR]
-    return [(k, seed) for k in near for seed in range(BEST_SEEDS) if (k, seed) not in results]
+    return [(k, seed) for k in near for seed in range(best_seeds) if (k, seed) not in results]
 
 
-def _scores(results: Results) -> dict[int, float]:
+def _scores(results: Results, seeds: int) -> dict[int, float]:
     """Mean log loss of the first seeds; infinite where one diverged.
 
     Later seeds, which only places near the best have, would compare different sets.
     """
     found: dict[int, list[float]] = {}
     for (k, seed), loss in results.items():
-        if seed < SEEDS:
+        if seed < seeds:
             found.setdefault(k, []).append(_log(loss))
     return {k: sum(logs) / len(logs) for k, logs in found.items()}
 

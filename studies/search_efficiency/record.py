@@ -63,8 +63,8 @@ def centre_of(task: Task) -> int:
 class Table:
     """What has been recorded, and what is to be recorded next."""
 
-    def __init__(self, out: Path, groups: list[Group], centre: int) -> None:
-        self.out, self.groups, self.centre = out, groups, centre
+    def __init__(self, out: Path, groups: list[Group], centre: int, seeds: tuple[int, int]) -> None:
+        self.out, self.groups, self.centre, self.seeds = out, groups, centre, seeds
         labels = [label for group in groups for label in group]
         self.known = {label: store.results(out, label) for label in labels}
 
@@ -74,7 +74,9 @@ class Table:
 
     def wanted(self, group: Group) -> list[grid.Cell]:
         """The next cells of a group: of any of its shapes, as they are trained together."""
-        cells = [cell for label in group for cell in grid.wanted(self.known[label], self.centre)]
+        cells = []
+        for label in group:
+            cells += grid.wanted(self.known[label], self.centre, *self.seeds)
         missing = [c for c in cells if any(c not in self.known[label] for label in group)]
         return list(dict.fromkeys(missing))
 
@@ -120,6 +122,10 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="name, 'module:name' or 'path.py:name'")
     parser.add_argument("--families", default=",".join(families.SHAPES), help="shapes, by comma")
     parser.add_argument("--budget", type=int, help="optimizer steps; the task's own by default")
+    parser.add_argument("--seeds", type=int, default=grid.SEEDS, help="of every rate")
+    parser.add_argument(
+        "--best-seeds", type=int, default=grid.BEST_SEEDS, help="of rates within 5 %% of the best"
+    )
     parser.add_argument("--edges", type=int, default=8, help="seeds that the edge is measured with")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the table")
@@ -145,12 +151,13 @@ def main() -> None:
         "final": list(rungs.FINAL),
         "parts": list(rungs.PARTS),
         "centre": centre,
+        "seeds": [options.seeds, options.best_seeds],
         "device": task.device,
         "environment": store.environment(),
     }
     groups = families.groups(labels)
     store.begin(options.out, manifest)
-    table = Table(options.out, groups, centre)
+    table = Table(options.out, groups, centre, (options.seeds, options.best_seeds))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         options.jobs, context, initializer=begin_worker, initargs=(spec,)

@@ -94,6 +94,14 @@ def test_the_order_of_results_does_not_matter(grid) -> None:
     assert grid.wanted(part, -12) == grid.wanted(backwards, -12)
 
 
+def test_fewer_seeds_for_a_quick_look(grid) -> None:
+    results: dict[Any, float] = {}
+    while cells := grid.wanted(results, -12, 1, 1):
+        results |= {cell: valley(-9)(*cell) for cell in cells}
+    assert {seed for _, seed in results} == {0}
+    assert len(results) < 40
+
+
 def test_places_are_powers_of_two(grid) -> None:
     assert grid.rate(-4) == 0.5
     assert grid.place(0.1) == -12

@@ -148,6 +148,7 @@ def test_a_task_of_ones_own_is_recorded_resumed_and_converted(tmp_path: Path) ->
     out = tmp_path / "mine"
     order = [sys.executable, str(STUDY / "record.py"), "--task", "outside.py:mine", "--out"]
     order += [str(out), "--families", "constant,wsd", "--jobs", "2", "--edges", "1"]
+    order += ["--seeds", "1", "--best-seeds", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def run(command: list[str]) -> str:
