@@ -20,7 +20,7 @@ Frozen = dict[str, Any]
 class Oracle:
     """Knows the truth of every cell: trains the best one once."""
 
-    name, signal = "oracle", None
+    name, signal, values_lost = "oracle", None, False
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
         label, k = min(table.truth, key=lambda cell: (table.truth[cell], cell))

@@ -40,6 +40,7 @@ class Ours:
     families: tuple[str, ...] = ("constant", "linear", "cosine", "wsd", "uba")
     share: float = 0.02
     signal: str | None = None
+    values_lost: bool = False
     hidden: frozenset[str] = frozenset()
     _rungs: frozenset[int] = field(default=frozenset(), init=False)
 

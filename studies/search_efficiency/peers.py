@@ -6,8 +6,8 @@ Streams:
 - prior: usual rate of the optimizer +- 1.5 octaves, the shapes that won on development tasks
 - edge: the same in units of the measured edge, with the alignment divided out
 
-A run whose loss is no longer finite is pruned (under Optuna it would fail, and samplers would learn
-nothing from it).
+A run whose loss is no longer finite is pruned (as a NaN it would fail, and samplers would learn
+nothing from it); GP and CMA-ES learn from values alone and get the loss that runs begin with.
 """
 
 import math
@@ -72,6 +72,7 @@ class Peer:
         pruner: Makes one from the number of rungs.
         signal: Column reported at rungs; "loss" is the validation loss, "averaged_loss" that of
             averaged weights.
+        values_lost: Whether a diverged run is given a value, or pruned.
         rungs: Where it looks; everywhere by default. Halving decides at few rungs, and in between
             an evaluation would be paid for nothing.
     """
@@ -82,6 +83,7 @@ class Peer:
     pruner: Callable[[int], optuna.pruners.BasePruner] | None = None
     signal: str | None = None
     rungs: tuple[int, ...] = ()
+    values_lost: bool = False
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
         self.price = table.price("evaluate")
@@ -139,8 +141,8 @@ def cmaes(seed: int) -> optuna.samplers.BaseSampler:
 SAMPLERS_AND_PRUNERS: dict[str, dict[str, Any]] = {
     "random": {"sampler": random},
     "tpe": {"sampler": tpe},
-    "gp": {"sampler": gp},
-    "cmaes": {"sampler": cmaes},
+    "gp": {"sampler": gp, "values_lost": True},
+    "cmaes": {"sampler": cmaes, "values_lost": True},
     "tpe + median": {"sampler": tpe, "pruner": median, "signal": "loss"},
     "tpe + halving": {"sampler": tpe, "pruner": halving, "signal": "loss", "rungs": FOURS},
     "tpe + hyperband": {"sampler": tpe, "pruner": hyperband, "signal": "loss", "rungs": THREES},

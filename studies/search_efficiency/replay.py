@@ -27,10 +27,13 @@ class Method(Protocol):
     Attributes:
         name: What tables call it.
         signal: Column that it reports at a rung, or ``None`` if it does not look before the end.
+        values_lost: Whether a diverged run is given a value, the loss that it began with. Else it
+            is pruned, which some samplers (GP, CMA-ES) learn nothing from.
     """
 
     name: str
     signal: str | None
+    values_lost: bool
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
         """A study, and what was spent before its first trial (in gradients)."""
@@ -145,7 +148,10 @@ def replay(
         spent += (live.run.diverged_at if lost else reached) - done
         last, stop = live.rung == len(marks), lost
         if lost:
-            study.tell(live.trial, state=TrialState.PRUNED)
+            if method.values_lost:
+                study.tell(live.trial, table.start)
+            else:
+                study.tell(live.trial, state=TrialState.PRUNED)
         elif last:
             spent += table.price("evaluate")
             study.tell(live.trial, live.run.final)

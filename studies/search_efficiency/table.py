@@ -91,6 +91,12 @@ class Table:
         """Steps at which the rungs lie."""
         return rungs.steps_of(self.budget)
 
+    @cached_property
+    def start(self) -> float:
+        """Median over runs of the loss that they began with."""
+        levels = [run.start[0] for runs in self.runs.values() for run in runs.values()]
+        return float(np.nanmedian(levels))
+
     def price(self, part: str) -> float:
         """What a part costs in gradients, as the recording runs measured it."""
         return float(self.about["prices"][part])

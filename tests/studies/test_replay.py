@@ -15,7 +15,7 @@ BUDGET, EVALUATION, READING = 100, 4.0, 2.0  # of the synthetic table
 class Fixed:
     """Always the same cell; stops at a rung if it is told to."""
 
-    name, signal = "fixed", None
+    name, signal, values_lost = "fixed", None, False
 
     def __init__(self, shape: str, k: int, stop_at: int | None = None) -> None:
         self.cell, self.stop_at = (shape, 2.0 ** (k / 4)), stop_at
@@ -57,6 +57,19 @@ def test_a_diverged_run_costs_the_steps_that_it_took(study, table) -> None:
     assert trace.cost == pytest.approx(trace.trials * 7 / (BUDGET + EVALUATION))
     assert trace.stopped == trace.trials
     assert trace.recommendations == []
+
+
+def test_a_lost_run_gets_the_loss_that_it_began_with_where_that_is_asked(study, table) -> None:
+    class Valued(Fixed):
+        values_lost = True
+
+        def begin(self, table: Any, seed: int) -> tuple[optuna.Study, float]:
+            self.study, spent = super().begin(table, seed)
+            return self.study, spent
+
+    method = Valued("linear", -2)
+    study.replay.replay(table, method, seed=0, cost=0.5)
+    assert {t.value for t in method.study.trials} == {2.0}
 
 
 def test_suggestions_snap_to_the_nearest_recorded_rate(table) -> None:

@@ -47,6 +47,17 @@ def forget_lost_checkpoint(trial: Trial) -> None:
         trial.run_metadata.checkpoint_manager = type(manager)(manager.checkpoint_config)
 
 
+def decided_before(tune_controller: Any, trial: Trial) -> str | None:
+    """What the last driver had decided on a restored trial while its checkpoint was being written.
+
+    Tune keeps such a decision in its snapshot and carries it out after the first checkpoint of the
+    restored trial, wherever that has come to by then. It is taken out there.
+    """
+    controller = getattr(tune_controller, "_tune_controller", tune_controller)
+    decisions: dict[str, str] = getattr(controller, "_cached_trial_decisions", {})
+    return decisions.pop(trial.trial_id, None)
+
+
 def _lines(trial: Trial) -> list[dict[str, Any]]:
     found = []
     for line in _text(trial).splitlines():

@@ -74,6 +74,17 @@ def outcome_of(
     return Outcome(state=TrialState.COMPLETE, value=float(value))
 
 
+def by_itself(result: Mapping[str, Any] | None, seen: Any) -> bool:
+    """Whether a trial's function came to its end; ``seen`` is the last iteration told as a result.
+
+    Tune tells of the last result twice then, and marks it as done; of one on which it stops a trial
+    it tells once, and of one after which somebody stops it later it does not say that it is done.
+    """
+    if result is None or seen is None or not result.get("done"):
+        return False
+    return bool(seen == result.get("training_iteration"))
+
+
 def _last_step(result: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> int:
     step = step_of(result)
     if step is not None:

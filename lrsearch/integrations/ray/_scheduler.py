@@ -16,8 +16,13 @@ from ray.tune.schedulers import (
     MedianStoppingRule,
     TrialScheduler,
 )
+from ray.tune.utils import flatten_dict
 
-from lrsearch.integrations.ray._history import forget_lost_checkpoint, results_of
+from lrsearch.integrations.ray._history import (
+    decided_before,
+    forget_lost_checkpoint,
+    results_of,
+)
 from lrsearch.integrations.ray._record import pairs_of, plan_in, readings_in, step_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
 from lrsearch.search import Plan, decide
@@ -39,7 +44,8 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
     After `Tuner.restore`, where Tune gives its trial schedulers nothing back, it reads what
     restored trials had reported and tells a wrapped ASHA or median stopping rule of it too, so that
     ASHA keeps its rungs. (Alone it begins with empty ones. With several brackets it draws a trial's
-    bracket anew. Others, such as HyperBand and PBT, begin anew, as they do in Tune alone.)
+    bracket anew. Others, such as HyperBand and PBT, begin anew, as they do in Tune alone.) A trial
+    that was about to be stopped when the last driver died stays stopped where it was.
 
     Args:
         wrapped: Another trial scheduler, such as `ASHAScheduler`, that may stop or pause as well.
@@ -95,6 +101,8 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
             known = {r.step: r for r in self._readings.get(trial.trial_id, [])}
             known |= {r.step: r for r in kept.readings(trial.trial_id)}
             self._readings[trial.trial_id] = [known[step] for step in sorted(known)]
+        if restored and decided_before(tune_controller, trial) == TrialScheduler.STOP:
+            self._end_as_decided(tune_controller, trial)
         if trial.is_finished():
             if self.wrapped is not None and trial.last_result:
                 self.wrapped.on_trial_complete(tune_controller, trial, trial.last_result)
@@ -172,6 +180,18 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
             return Verdict()
         plan = self._plans.get(trial.trial_id) or _planned(trial)
         return decide(self._readings.get(trial.trial_id, []), plan=plan)
+
+    def _end_as_decided(self, tune_controller: Any, trial: Trial) -> None:
+        """End a restored trial at the result on which it was stopped; nothing runs again."""
+        result = flatten_dict(trial.last_result or {})
+        if trial.is_finished() or "training_iteration" not in result:
+            return
+        verdict = self._judge(trial, result)
+        if verdict.stop:
+            _tell(tune_controller, "stopping", trial, verdict)
+        trial.set_status(Trial.TERMINATED)
+        tune_controller.get_live_trials().discard(trial)
+        tune_controller.search_alg.on_trial_complete(trial.trial_id, result=result)
 
     def _end_hung(self, tune_controller: Any) -> None:
         assert self.patience is not None

@@ -30,7 +30,7 @@ from lrsearch.integrations.optuna._attributes import (
     verdict_of,
 )
 from lrsearch.integrations.ray._board import open_board
-from lrsearch.integrations.ray._outcome import Outcome, outcome_of
+from lrsearch.integrations.ray._outcome import Outcome, by_itself, outcome_of
 from lrsearch.integrations.ray._record import CHECKPOINT_KEY, CONFIG_KEY, pairs_of
 from lrsearch.integrations.ray._space import Distributions, distributions_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
@@ -171,8 +171,7 @@ class EdgeSearcher(Searcher):  # type: ignore[misc]  # Ray's base is untyped
             trial.user_attrs,
             metric=self.metric,
             error=error,
-            # Tune tells of a trial's last result twice where it ended by itself, else once.
-            by_itself=seen is not None and seen == (result or {}).get("training_iteration"),
+            by_itself=by_itself(result, seen),
             verdict=verdict,
             failure=failure,
         )

@@ -12,7 +12,7 @@ pytest.importorskip("ray")
 
 from lrsearch.integrations.optuna import ERROR_KEY, VERDICT_KEY
 from lrsearch.integrations.optuna._attributes import reading_key
-from lrsearch.integrations.ray._outcome import Outcome, outcome_of
+from lrsearch.integrations.ray._outcome import Outcome, by_itself, outcome_of
 from lrsearch.integrations.ray._record import STEP_KEY
 from lrsearch.search import PLAN_KEY, ScheduleSpace
 from lrsearch.stability import Reading, Verdict
@@ -154,3 +154,18 @@ def test_a_whole_run_is_complete_with_its_metric(result, attributes, by_itself: 
 @pytest.mark.parametrize("metric", [1, True + 0])
 def test_the_value_is_a_float(metric: Any) -> None:
     assert type(ended(bare(loss=metric), by_itself=True).value) is float
+
+
+@pytest.mark.parametrize(
+    ("result", "seen", "expected"),
+    [
+        ({"training_iteration": 4, "done": True}, 4, True),
+        ({"training_iteration": 4, "done": True}, 3, False),  # stopped on its last result
+        ({"training_iteration": 4, "done": False}, 4, False),  # stopped after it was told
+        ({"training_iteration": 4}, 4, False),
+        ({"done": True}, None, False),
+        (None, 4, False),
+    ],
+)
+def test_only_a_last_result_told_twice_and_done_is_an_end(result, seen, expected) -> None:
+    assert by_itself(result, seen) is expected

@@ -296,6 +296,35 @@ def test_one_that_acts_on_running_trials_is_not_told_of_old_results(driver: Driv
     assert [r.step for r in scheduler._readings["a"]] == [50, 100]
 
 
+@pytest.mark.parametrize("decision", [STOP, CONTINUE, None])
+def test_a_stop_that_waited_for_a_checkpoint_is_carried_out_at_once(driver, decision) -> None:
+    """Tune would begin the trial again, and stop it after its first checkpoint."""
+    ended: list[Any] = []
+    searcher = SimpleNamespace(on_trial_complete=lambda *a, **b: ended.append((a, b)))
+    live: set[Any] = set()
+    inner = SimpleNamespace(_cached_trial_decisions={"a": decision} if decision else {})
+    controller = SimpleNamespace(
+        _tune_controller=inner, search_alg=searcher, get_live_trials=lambda: live
+    )
+    results = [result(n, reading(50 * n), loss=0.5) for n in (1, 2)]
+    one = driver.trial("a", results)
+    live.add(one)
+    scheduler = asha()
+    scheduler.on_trial_add(controller, one)
+    assert inner._cached_trial_decisions == {}
+    if decision == STOP:
+        assert one.status == Trial.TERMINATED
+        assert live == set()
+        ((arguments, options),) = ended
+        assert arguments == ("a",)
+        assert options["result"]["training_iteration"] == 2
+        assert "a" not in scheduler._readings
+    else:
+        assert one.status == Trial.PENDING
+        assert live == {one}
+        assert ended == []
+
+
 def test_a_trial_whose_process_died_is_not_told_to_the_inner_one_twice(driver: Driver) -> None:
     """Tune adds it again in the same driver, where the inner one remembers it."""
     scheduler = StabilityTrialScheduler(MedianStoppingRule(grace_period=0))
