@@ -70,7 +70,14 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Callable[[], Method]]:
     for stream, make in streams.items():
         for name, parts in peers.SAMPLERS_AND_PRUNERS.items():
             found[f"{name} [{stream}]"] = partial(_peer, name, make, parts)
+        found[f"asha of ray [{stream}]"] = partial(_asha, make)
     return found
+
+
+def _asha(make: Callable[[], Stream]) -> Peer:
+    from asha import RayAsha  # Ray takes seconds to import
+
+    return RayAsha("asha of ray", make())
 
 
 def _peer(name: str, make: Callable[[], Stream], parts: dict[str, Any]) -> Peer:

@@ -124,6 +124,20 @@ def test_peers_on_the_wide_stream_give_the_same_sweep_for_the_same_seed(study, t
     assert first.trials >= 6
 
 
+def test_asha_of_ray_stops_what_lags_and_pays_for_its_looks(study, table, load) -> None:
+    pytest.importorskip("ray")
+    asha = load("asha")
+
+    def sweep(seed: int) -> Any:
+        peer = asha.RayAsha("asha", study.peers.Stream("wide"))
+        return study.replay.replay(table, peer, seed=seed, cost=8.0)
+
+    first = sweep(1)
+    assert first == sweep(1)
+    assert first.stopped > first.trials / 3
+    assert first.trials > 12
+
+
 def test_a_prior_narrows_the_stream(study, table) -> None:
     peer = study.peers.Peer(
         "random", study.peers.Stream("prior", 2.0**-3, ("linear",)), study.peers.random
