@@ -53,7 +53,7 @@ def rungs(scheduler: Any) -> list[dict[str, float]]:
 
 
 def main(folder: Path, what: str) -> None:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     path = str(folder / "runs" / "scene")
     if what == "begin":
         asha = ASHAScheduler(
