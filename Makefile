@@ -21,7 +21,7 @@ test: lint  ## install, then lint, check types and run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-faults: install-test  ## install, then break things with real processes (Ray, PostgreSQL)
-	LRSEARCH_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
+	LRSEARCH_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile
 
 lint: install-test  ## install, then ruff and mypy only
 	$(BIN)/ruff check .
