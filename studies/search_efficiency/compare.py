@@ -17,7 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tasks
-from freeze import FROZEN, HERE, digest, table_path
+from freeze import HERE, digest, frozen, table_path
 from methods import methods
 from replay import replay
 from table import Table
@@ -35,8 +35,8 @@ def path_of(table: str, method: str, workers: int) -> Path:
 def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> str:
     """All sweeps of one method on one table."""
     table = Table.read(table_path(function))
-    frozen = json.loads(FROZEN.read_text())
-    make = methods(frozen, tasks.CLASSES[function])[method]
+    constants = frozen()
+    make = methods(constants, tasks.CLASSES[function])[method]
     tolerance = table.tolerance()
     found: list[dict[str, Any]] = []
     for seed in range(sweeps):
@@ -57,7 +57,7 @@ def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> s
         "workers": workers,
         "tolerance": tolerance,
         "noise": table.noise,
-        "frozen": digest(frozen),
+        "frozen": digest(constants),
         "sweeps": found,
     }
     path = path_of(table.name, method, workers)
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--cost", type=float, default=COST, help="full runs that a sweep spends")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    frozen = json.loads(FROZEN.read_text())
+    constants = frozen()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, context) as pool:
         futures = []
@@ -86,7 +86,7 @@ def main() -> None:
             if not table_path(function).exists():
                 continue
             name = function.replace("_", "-")
-            for method in options.methods or methods(frozen, tasks.CLASSES[function]):
+            for method in options.methods or methods(constants, tasks.CLASSES[function]):
                 if path_of(name, method, options.workers).exists():
                     continue
                 sweeps = min(options.sweeps, FEWER.get(method.split(" ")[0], options.sweeps))

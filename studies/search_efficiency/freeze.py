@@ -55,6 +55,18 @@ def digest(constants: dict[str, Any]) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
+def frozen() -> dict[str, Any]:
+    """The constants.
+
+    Raises:
+        SystemExit: If there are none yet.
+    """
+    if not FROZEN.exists():
+        raise SystemExit("there is no frozen.json: record the development tables, run freeze.py.")
+    found: dict[str, Any] = json.loads(FROZEN.read_text())
+    return found
+
+
 def main() -> None:
     names = [name for name in tasks.DEVELOPMENT if table_path(name).exists()]
     tables = [Table.read(table_path(name)) for name in names]

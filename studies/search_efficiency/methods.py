@@ -20,7 +20,7 @@ Frozen = dict[str, Any]
 class Oracle:
     """Knows the truth of every cell: trains the best one once."""
 
-    name, signal, values_lost = "oracle", None, False
+    name, values_lost = "oracle", False
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
         label, k = min(table.truth, key=lambda cell: (table.truth[cell], cell))
@@ -52,6 +52,11 @@ class Usual(Ours):
 
 def methods(frozen: Frozen, kind: str) -> dict[str, Callable[[], Method]]:
     """Makers of all methods for a task whose optimizer is of this class."""
+    if kind not in frozen["usual_rate"]:
+        raise SystemExit(
+            f"frozen.json knows no {kind} optimizer: record a development table of one, and run "
+            "freeze.py again."
+        )
     usual, multiplier = frozen["usual_rate"][kind], frozen["multiplier"][kind]
     shapes = tuple(frozen["shapes"])
     streams = {

@@ -12,6 +12,7 @@ from lrsearch import EdgeSampler, ScheduleSpace, StabilityPruner
 from lrsearch.integrations.optuna._attributes import reading_key
 from lrsearch.stability import Reading
 
+SHARE = 0.02  # of a run's cost, for readings
 FEWEST = 12  # readings that the watch takes of a short run all the same
 # The recorded shapes, as a space says them. No warm-up: the tables have none.
 PARAMETERS: dict[str, Any] = {
@@ -31,15 +32,13 @@ class Ours:
         pruner: Whether runs are stopped; without, nothing is read and nothing paid for it.
         families: To search.
         share: Of a run's cost that may go into readings.
-        signal: Not used: our pruner looks at readings.
         hidden: Fields of readings to leave out, such as all that is curvature.
     """
 
     name: str = "lrsearch"
     pruner: bool = True
     families: tuple[str, ...] = ("constant", "linear", "cosine", "wsd", "uba")
-    share: float = 0.02
-    signal: str | None = None
+    share: float = SHARE
     values_lost: bool = False
     hidden: frozenset[str] = frozenset()
     _rungs: frozenset[int] = field(default=frozenset(), init=False)
@@ -52,10 +51,7 @@ class Ours:
         measured = table.edge(seed)
         self.edge, self.table = measured["learning_rate"], table
         self.price = table.price("forward")
-        count = max(FEWEST, int(self.share * table.budget / self.price))
-        rungs = len(table.marks)
-        count = min(count, rungs)
-        self._rungs = frozenset(round(rungs * (i + 1) / count) for i in range(count))
+        self._rungs = looks(table, self.share)
         study = optuna.create_study(
             study_name=self.name,
             sampler=EdgeSampler(self.space, seed=seed),
@@ -74,6 +70,13 @@ class Ours:
         reading = reading_at(run, rung, self.table.budget, self.hidden)
         trial.set_user_attr(reading_key(reading.step), reading.to_dict())
         return trial.should_prune(), self.price
+
+
+def looks(table: Table, share: float = SHARE) -> frozenset[int]:
+    """Rungs at which a run is read, as evenly as the share of its cost allows."""
+    rungs = len(table.marks)
+    count = min(rungs, max(FEWEST, int(share * table.budget / table.price("forward"))))
+    return frozenset(round(rungs * (i + 1) / count) for i in range(count))
 
 
 def _belongs(name: str, families: tuple[str, ...]) -> bool:

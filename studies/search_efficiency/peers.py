@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import families
-import numpy as np
 import optuna
 from replay import Choice
 from table import Run, Table
@@ -154,46 +153,3 @@ SAMPLERS_AND_PRUNERS: dict[str, dict[str, Any]] = {
         "rungs": FOURS,
     },
 }
-
-
-def peers(stream: Callable[[], Stream]) -> list[Peer]:
-    """All of them on a stream, each with one of its own."""
-    return [Peer(name, stream(), **parts) for name, parts in SAMPLERS_AND_PRUNERS.items()]
-
-
-def staged_cost(table: Table, rungs: int, first: int, kept: int) -> float:
-    """Full-run equivalents of "``first`` runs to rung ``rungs``, the best ``kept`` to the end"."""
-    whole = table.budget + table.price("evaluate")
-    short = table.marks[rungs - 1] + table.price("evaluate")
-    return (first * short + kept * (whole - table.marks[rungs - 1])) / whole
-
-
-def staged(
-    table: Table,
-    stream: Stream,
-    *,
-    seed: int,
-    rungs: int,
-    kept: int,
-    first: int = 16,
-    signal: str = "loss",
-) -> tuple[float, float]:
-    """One round of "k rungs, then the top n in full": its cost and the regret of its choice."""
-    rng = np.random.default_rng([11, seed])
-    study = optuna.create_study(sampler=random(seed))
-    before = stream.begin(table, seed)
-    runs = []
-    for _ in range(first):
-        cell = table.snap(*stream.choose(study.ask()))
-        chosen = int(rng.choice(table.search_seeds(cell, seed)))
-        runs.append((cell, chosen, table.runs[cell][chosen]))
-
-    def at_rung(entry: Any) -> float:
-        value = float(entry[2].rungs[signal][rungs - 1])
-        return value if math.isfinite(value) else math.inf
-
-    best = min(sorted(runs, key=at_rung)[:kept], key=lambda entry: entry[2].final)
-    drawn = frozenset(s for cell, s, _ in runs if cell == best[0])
-    whole = table.budget + table.price("evaluate")
-    regret = table.mean(best[0], drawn) - table.best
-    return staged_cost(table, rungs, first, kept) + before / whole, regret

@@ -41,7 +41,7 @@ class Clock:
 
 def losses(task: Task, model: nn.Module, average: WeightAverage, clock: Clock) -> Row:
     """Validation metric of the current and of the averaged weights."""
-    with clock.on("evaluate", 2), torch.random.fork_rng(_devices(task)):
+    with clock.on("evaluate", 2), torch.random.fork_rng(devices(task)):
         found = {"loss": task.evaluate(model)}
         with average.swapped_in():
             found["averaged_loss"] = task.evaluate(model)
@@ -124,7 +124,7 @@ def cooled(
 ) -> Row:
     """Validation metric of a copy that is trained on with a rate falling linearly to zero."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    with torch.random.fork_rng(_devices(task)):
+    with torch.random.fork_rng(devices(task)):
         twin = copy.deepcopy(model)
         other = task.optimizer(twin, rates[0])
         other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
@@ -151,5 +151,5 @@ def fresh_batches(task: Task, seed: int) -> Iterator[Any]:
     return batches(task, seed + FRESH)
 
 
-def _devices(task: Task) -> list[str]:
+def devices(task: Task) -> list[str]:
     return [] if task.device == "cpu" else [task.device]

@@ -8,7 +8,6 @@ at the prices that the table has measured. The same seed gives the same sweep.
 
 import heapq
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,13 +25,11 @@ class Method(Protocol):
 
     Attributes:
         name: What tables call it.
-        signal: Column that it reports at a rung, or ``None`` if it does not look before the end.
         values_lost: Whether a diverged run is given a value, the loss that it began with. Else it
             is pruned, which some samplers (GP, CMA-ES) learn nothing from.
     """
 
     name: str
-    signal: str | None
     values_lost: bool
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
@@ -201,6 +198,3 @@ def shape_of(family: str, parameters: dict[str, Any]) -> str:
         wanted = math.log(float(parameters["phi"]))
         return min(phis, key=lambda label: abs(math.log(phis[label]) - wanted))
     return next(s.label for s in families.SHAPES.values() if s.family == family)
-
-
-Maker = Callable[[Table], Method]

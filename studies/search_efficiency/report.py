@@ -11,7 +11,7 @@ import measures
 import numpy as np
 import tasks
 from compare import RAW
-from freeze import FROZEN, HERE, table_path
+from freeze import HERE, frozen, table_path
 from stops import path_of as stops_path
 from table import Table
 
@@ -97,7 +97,7 @@ def stops(found: dict[str, Table]) -> list[str]:
     return lines
 
 
-def transfers(found: dict[str, Table], frozen: dict[str, Any]) -> list[str]:
+def transfers(found: dict[str, Table], constants: dict[str, Any]) -> list[str]:
     """Zero-shot regret at the frozen multipliers, beside the usual rate of the class."""
     lines = [
         "| table | log2(best rate / edge), mean and deviation of seeds | regret: one multiplier "
@@ -107,11 +107,11 @@ def transfers(found: dict[str, Table], frozen: dict[str, Any]) -> list[str]:
     octaves = {}
     for function, table in found.items():
         kind = tasks.CLASSES[function]
-        one = measures.transfer(table, frozen["multiplier_of_all"])
-        own = measures.transfer(table, frozen["multiplier"].get(kind, math.nan))
+        one = measures.transfer(table, constants["multiplier_of_all"])
+        own = measures.transfer(table, constants["multiplier"].get(kind, math.nan))
         octaves[table.name] = one.octaves
         best = min(mu for c, mu in table.truth.items() if c[0] == "linear")
-        usual = table.truth[table.snap("linear", frozen["usual_rate"][kind])] - best
+        usual = table.truth[table.snap("linear", constants["usual_rate"][kind])] - best
         deviation = np.std(one.octaves, ddof=1) if len(one.octaves) > 1 else math.nan
         lines.append(
             f"| {table.name} | {np.mean(one.octaves):+.2f}, {deviation:.2f} | {one.regret:.3f} "
@@ -126,9 +126,9 @@ def transfers(found: dict[str, Table], frozen: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    frozen = json.loads(FROZEN.read_text())
+    constants = frozen()
     lines = ["# Results of studies/search_efficiency", "", "Made by report.py."]
-    lines += ["", f"Constants frozen on development tables: {frozen['hash']}."]
+    lines += ["", f"Constants frozen on development tables: {constants['hash']}."]
     for split in SPLITS:
         found = tables(split)
         lines += ["", f"## {split.capitalize()}", ""]
@@ -139,7 +139,7 @@ def main() -> None:
             ("Tables", recorded(found)),
             ("Cost until the recommendation stays within the tolerance", settled(found)),
             (f"Wrong stops, streams of {SIZE}", stops(found)),
-            ("The edge", transfers(found, frozen)),
+            ("The edge", transfers(found, constants)),
         ):
             lines += [f"### {title}", "", *page, ""]
     (HERE / "results.md").write_text("\n".join(lines).rstrip() + "\n")

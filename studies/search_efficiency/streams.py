@@ -13,7 +13,7 @@ import families
 import grid
 import numpy as np
 from measures import Stop, judged
-from ours import FEWEST, reading_at
+from ours import looks, reading_at
 from scipy.stats import qmc
 from table import Cell, Run, Table
 
@@ -95,14 +95,15 @@ def ours(hidden: frozenset[str] = frozenset(), *, shuffled: bool = False) -> Rul
     def rule(
         table: Table, entries: list[Entry], rng: np.random.Generator
     ) -> tuple[list[int], float]:
-        price, rungs = table.price("forward"), len(table.marks)
-        count = min(rungs, max(FEWEST, int(0.02 * table.budget / price)))
-        looks = sorted({round(rungs * (i + 1) / count) for i in range(count)} - {rungs})
-        others = rng.permutation(len(entries)) if shuffled else range(len(entries))
+        price = table.price("forward")
+        read = sorted(looks(table) - {len(table.marks)})
+        # Moved round, so that no run keeps its own.
+        shift = int(rng.integers(1, len(entries))) if shuffled else 0
+        others = np.roll(np.arange(len(entries)), shift)
         survivors, spent = [], 0.0
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
-            stopped = _stopped_at(table, entry, entries[int(other)], looks, hidden)
-            done = [look for look in looks if stopped is None or look <= stopped]
+            stopped = _stopped_at(table, entry, entries[int(other)], read, hidden)
+            done = [look for look in read if stopped is None or look <= stopped]
             spent += price * len(done)
             if stopped is None:
                 spent += full(table, entry.run)
@@ -115,11 +116,11 @@ def ours(hidden: frozenset[str] = frozenset(), *, shuffled: bool = False) -> Rul
 
 
 def _stopped_at(
-    table: Table, entry: Entry, other: Entry, looks: Sequence[int], hidden: frozenset[str]
+    table: Table, entry: Entry, other: Entry, read: Sequence[int], hidden: frozenset[str]
 ) -> int | None:
     """Rung at which the rules stop a run."""
     readings: list[Any] = []
-    for rung in looks:
+    for rung in read:
         if 0 < entry.run.diverged_at <= table.marks[rung - 1]:
             return rung
         reading = reading_at(entry.run, rung, table.budget, hidden)

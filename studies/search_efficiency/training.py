@@ -86,7 +86,7 @@ def record_run(
     branches = sorted((families.parting(trunk, schedules[b]), b) for b in group[1:])
     for at, label in branches:
         _advance(task, state, trunk, seed, until=at)
-        with torch.random.fork_rng(_devices(task)):
+        with torch.random.fork_rng(probing.devices(task)):
             branch = state.twin()
             _advance(task, branch, schedules[label], seed, until=budget)
             found[label] = _ended(task, branch)
@@ -107,7 +107,7 @@ def _advance(task: Task, state: State, schedule: Schedule, seed: int, until: int
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         batch = next(stream)
-        before = _copies(state) if at_rung else None
+        before = _copies(state) if at_rung else []
         with clock.on("train"):
             state.losses.append(probing.one_step(task, state.model, state.optimizer, batch))
         state.average.update(state.step)
@@ -125,7 +125,7 @@ def _read(
     seed: int,
     rung: int,
     batch: Any,
-    before: list[Tensor] | None,
+    before: list[Tensor],
 ) -> bool:
     """Record a rung; whether the run is still alive."""
     clock = state.record.clock
@@ -148,7 +148,7 @@ def _read(
         state.record.final["diverged_at"] = float(state.step)
         return False
     params = [p for g in state.optimizer.param_groups for p in g["params"]]
-    step = Step.seen(state.optimizer, params, before) if before is not None else None
+    step = Step.seen(state.optimizer, params, before)
     if step is not None:
         row |= probing.forward_only(task, state.model, step, batch, state.average, clock)
     fresh = _fresh(task, seed, rung)
@@ -197,7 +197,3 @@ def _ended(task: Task, state: State) -> Record:
         with state.average.swapped_in():
             record.final["final_averaged_test"] = test(state.model)
     return record
-
-
-def _devices(task: Task) -> list[str]:
-    return [] if task.device == "cpu" else [task.device]

@@ -15,7 +15,7 @@ BUDGET, EVALUATION, READING = 100, 4.0, 2.0  # of the synthetic table
 class Fixed:
     """Always the same cell; stops at a rung if it is told to."""
 
-    name, signal, values_lost = "fixed", None, False
+    name, values_lost = "fixed", False
 
     def __init__(self, shape: str, k: int, stop_at: int | None = None) -> None:
         self.cell, self.stop_at = (shape, 2.0 ** (k / 4)), stop_at
@@ -161,11 +161,3 @@ def test_ours_pays_for_its_edge_and_its_readings(study, table) -> None:
     )
     assert blind.recommendations[0].cost == pytest.approx((50 + whole) / whole)
     assert blind.settled(0.05) < 10
-
-
-def test_staged_costs_what_it_trains(study, table) -> None:
-    stream = study.peers.Stream("prior", 2.0**-3, ("linear",))
-    cost, regret = study.peers.staged(table, stream, seed=0, rungs=4, kept=3)
-    whole = BUDGET + EVALUATION
-    assert cost == pytest.approx((16 * (20 + EVALUATION) + 3 * (80 + EVALUATION)) / whole)
-    assert regret < 0.1

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.utils.util import flatten_dict
+from ray.tune.utils import flatten_dict
 
 from lrsearch.integrations.ray._record import step_of
 from lrsearch.stability import Verdict
@@ -55,11 +55,17 @@ class Ending(Callback):  # type: ignore[misc]  # Ray's base is untyped
         return self.__dict__ | {"_running": {}}
 
 
+def inner_with(searcher: Any, method: str) -> Any:
+    """The searcher that has this method, inside whatever Tune has wrapped around it; or none."""
+    while searcher is not None and not hasattr(searcher, method):
+        searcher = getattr(searcher, "searcher", None)
+    return searcher
+
+
 def end_with_experiment(searcher: Any, trial: Trial) -> None:
     """Record a trial as pruned where it stands."""
-    while (inner := getattr(searcher, "searcher", None)) is not None:
-        searcher = inner
-    if not hasattr(searcher, "stopping"):  # another searcher: its own affair
+    searcher = inner_with(searcher, "stopping")
+    if searcher is None:  # another searcher: its own affair
         return
     result = flatten_dict(trial.last_result) if trial.last_result else None
     readings = searcher.readings(trial.trial_id)

@@ -18,6 +18,7 @@ from ray.tune.schedulers import (
 )
 from ray.tune.utils import flatten_dict
 
+from lrsearch.integrations.ray._ending import inner_with
 from lrsearch.integrations.ray._history import (
     decided_before,
     forget_lost_checkpoint,
@@ -238,6 +239,4 @@ def _tell(tune_controller: Any, what: str, trial: Trial, why: Any) -> None:
 
 def _searcher_with(tune_controller: Any, method: str) -> Any:
     found = getattr(tune_controller, "search_alg", None) or tune_controller._search_alg
-    while found is not None and not hasattr(found, method):
-        found = getattr(found, "searcher", None)
-    return found
+    return inner_with(found, method)
