@@ -1,13 +1,11 @@
 """Replay every method on every table; raw results by table and method, resumable.
 
-    python compare.py [--tables fashion-sgd ...] [--methods ours "tpe [wide]"] [--sweeps 100]
+    python compare.py [--tables fashion_sgd ...] [--methods ours "tpe [wide]"] [--sweeps 100]
 
 `frozen.json` must be there: constants of development tables, committed before evaluation tables are
 looked at.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,41 +14,30 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import raw
 import tasks
-from freeze import HERE, digest, frozen, table_path
+from freeze import digest, frozen
 from methods import methods
-from replay import replay
+from replay import Recommendation
 from table import Table
 
-RAW = HERE / "raw"
 COST = 40.0  # full-run equivalents of a sweep
 FEWER = {"gp": 20}  # sweeps of methods that think long
+KEPT = (3, 10, 40)  # costs at which the recommendation is kept
 
 
 def path_of(table: str, method: str, workers: int) -> Path:
     name = "".join(c if c.isalnum() else "-" for c in method).strip("-")
-    return RAW / table / f"{name}-{workers}.json"
+    return raw.path_of(table, f"{name}-{workers}")
 
 
 def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> str:
     """All sweeps of one method on one table."""
-    table = Table.read(table_path(function))
+    table = Table.read(raw.table_path(function))
     constants = frozen()
-    make = methods(constants, tasks.CLASSES[function])[method]
+    sweep = methods(constants, tasks.CLASSES[function])[method]
     tolerance = table.tolerance()
-    found: list[dict[str, Any]] = []
-    for seed in range(sweeps):
-        trace = replay(table, make(), seed=seed, cost=cost, workers=workers)
-        last = trace.recommendations[-1] if trace.recommendations else None
-        found.append(
-            {
-                "settled": round(trace.settled(tolerance), 4),
-                "trials": trace.trials,
-                "stopped": trace.stopped,
-                "cost": round(trace.cost, 3),
-                "final_regret": None if last is None else round(last.regret, 5),
-            }
-        )
+    traces = [sweep(table, seed=seed, cost=cost, workers=workers) for seed in range(sweeps)]
     document = {
         "table": table.name,
         "method": method,
@@ -58,20 +45,22 @@ def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> s
         "tolerance": tolerance,
         "noise": table.noise,
         "frozen": digest(constants),
-        "sweeps": found,
+        "settled": [round(trace.settled(tolerance), 4) for trace in traces],
+        "trials": [trace.trials for trace in traces],
+        "stopped": [trace.stopped for trace in traces],
+        "recommended": {str(at): [_plain(trace.at(at)) for trace in traces] for at in KEPT},
     }
-    path = path_of(table.name, method, workers)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(document).replace("Infinity", '"inf"') + "\n")
-    scratch.replace(path)
+    raw.save(path_of(table.name, method, workers), document)
     return f"{table.name}: {method}"
 
 
+def _plain(one: Recommendation | None) -> list[Any] | None:
+    """Shape, place, the loss that the method saw of it, and its regret."""
+    return None if one is None else [*one.cell, round(one.seen, 6), round(one.regret, 5)]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    everything = [*tasks.DEVELOPMENT, *tasks.EVALUATION]
-    parser.add_argument("--tables", nargs="*", default=everything, help="functions of tasks.py")
+    parser = raw.arguments(__doc__)
     parser.add_argument("--methods", nargs="*", help="all by default")
     parser.add_argument("--sweeps", type=int, default=100)
     parser.add_argument("--workers", type=int, default=1, help="of each simulated sweep")
@@ -83,7 +72,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, context) as pool:
         futures = []
         for function in options.tables:
-            if not table_path(function).exists():
+            if not raw.table_path(function).exists():
                 continue
             name = function.replace("_", "-")
             for method in options.methods or methods(constants, tasks.CLASSES[function]):

@@ -2,49 +2,53 @@
 
     python freeze.py                  # tables/ of the development tasks -> frozen.json
 
-For each class of optimizers: the usual rate (median best rate of linear decay) and the multiplier
-of the measured edge (the same in its units). For all: the shapes that won.
+For each class of optimizers, and for all: the median best rate of linear decay in units of each
+scale (of the raw rate: the usual rate). For all: the shapes that won, and what is left between a
+signal at a rung and the final loss.
 """
 
 import hashlib
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import grid
+import forecasts
 import measures
 import numpy as np
 import tasks
+from raw import HERE, recorded
+from scales import Scales, scales
 from table import Table
 
-HERE = Path(__file__).parent
 FROZEN = HERE / "frozen.json"
+ALL = "all"
 WINNERS = 3  # shapes that a prior keeps
 
 
-def table_path(function: str) -> Path:
-    return HERE / "tables" / f"{function.replace('_', '-')}.parquet"
+def fitted(tables: list[Table], classes: list[str], known: list[Scales]) -> dict[str, Any]:
+    """Constants of these tables.
 
-
-def fitted(tables: list[Table], classes: list[str]) -> dict[str, Any]:
-    """Constants of these tables."""
-    rates: dict[str, list[float]] = {}
-    octaves: dict[str, list[float]] = {}
+    Args:
+        tables: Of development tasks.
+        classes: Their optimizers' classes.
+        known: Their scales.
+    """
+    octaves: dict[str, dict[str, list[float]]] = {}
     wins: Counter[str] = Counter()
-    for table, kind in zip(tables, classes, strict=True):
-        own = {cell: mu for cell, mu in table.truth.items() if cell[0] == "linear"}
-        rates.setdefault(kind, []).append(grid.rate(min(own, key=lambda c: (own[c], c))[1]))
-        mean = float(np.mean(measures.transfer(table, 1.0).octaves))
-        octaves.setdefault(kind, []).append(mean)
+    for table, kind, found in zip(tables, classes, known, strict=True):
+        for scale, measured in found.items():
+            off = measures.transfer(table, measured["rates"], 1.0).octaves
+            for group in (kind, ALL):
+                octaves.setdefault(scale, {}).setdefault(group, []).append(float(np.mean(off)))
         best = {s: min(mu for c, mu in table.truth.items() if c[0] == s) for s in table.shapes}
         wins.update(sorted(best, key=lambda s: (best[s], s))[:WINNERS])
-    every = [v for values in octaves.values() for v in values]
     return {
         "tasks": [table.name for table in tables],
-        "usual_rate": {kind: float(2 ** np.median(np.log2(v))) for kind, v in rates.items()},
-        "multiplier": {kind: float(2 ** np.median(v)) for kind, v in octaves.items()},
-        "multiplier_of_all": float(2 ** np.median(every)),
+        "multipliers": {
+            scale: {group: float(2 ** np.median(v)) for group, v in groups.items()}
+            for scale, groups in octaves.items()
+        },
+        "forecasts": forecasts.fitted(tables),
         "shapes": [name for name, _ in sorted(wins.items(), key=lambda w: (-w[1], w[0]))[:WINNERS]],
     }
 
@@ -68,9 +72,9 @@ def frozen() -> dict[str, Any]:
 
 
 def main() -> None:
-    names = [name for name in tasks.DEVELOPMENT if table_path(name).exists()]
-    tables = [Table.read(table_path(name)) for name in names]
-    constants = fitted(tables, [tasks.CLASSES[name] for name in names])
+    known = recorded(tasks.DEVELOPMENT)
+    found = list(known.values())
+    constants = fitted(found, [tasks.CLASSES[n] for n in known], [scales(t) for t in found])
     constants["hash"] = digest(constants)
     FROZEN.write_text(json.dumps(constants, indent=1) + "\n")
     print(json.dumps(constants, indent=1))

@@ -9,9 +9,8 @@ import numpy as np
 from scipy.stats import chi2
 from table import Cell, Table
 
-from lrsearch.search._alignment import alignment
-
 RESAMPLES = 1_000
+SHAPE = "linear"  # whose best rate a scale should say; the others follow by their alignment
 Costs = Mapping[str, Sequence[float]]  # task -> cost of every sweep until it settled
 
 
@@ -69,31 +68,31 @@ def judged(
 
 @dataclass(frozen=True)
 class Transfer:
-    """How well a measured edge says the best rate of a task, for linear decay.
+    """How well a scale says the best rate of a task, for linear decay.
 
     Attributes:
-        octaves: ``log2(best rate / edge)`` for each measurement.
-        regret: Log loss given up by training at ``multiplier * edge``, mean over measurements.
-        cost: Full-run equivalents of one measurement.
+        octaves: ``log2(best rate / scale)`` for each measurement.
+        regret: Log loss given up by training at ``multiplier * scale``, mean over measurements.
     """
 
     octaves: tuple[float, ...]
     regret: float
-    cost: float
 
 
-def transfer(table: Table, multiplier: float, shape: str = "linear") -> Transfer:
-    """Zero-shot regret at a frozen multiplier, and the octaves that the edge is off by."""
-    own = {cell: mu for cell, mu in table.truth.items() if cell[0] == shape}
+def transfer(table: Table, rates: Sequence[float], multiplier: float) -> Transfer:
+    """Zero-shot regret at a frozen multiplier of measured scales, and the octaves they are off by.
+
+    Args:
+        table: Of the task.
+        rates: The scale as it was measured, once for each measurement.
+        multiplier: What it is multiplied by.
+    """
+    own = {cell: mu for cell, mu in table.truth.items() if cell[0] == SHAPE}
     best = min(own, key=lambda cell: (own[cell], cell))
-    edges = [e for e in table.about["edges"] if "learning_rate" in e]
-    rates = np.array([e["learning_rate"] for e in edges])
-    aligned = alignment(shape, {})
-    regrets = [table.truth[table.snap(shape, multiplier * aligned * r)] - own[best] for r in rates]
+    regrets = [table.truth[table.snap(SHAPE, multiplier * rate)] - own[best] for rate in rates]
     return Transfer(
-        octaves=tuple(float(v) for v in best[1] / 4 - np.log2(rates * aligned)),
+        octaves=tuple(float(best[1] / 4 - np.log2(rate)) for rate in rates),
         regret=float(np.mean(regrets)) if regrets else math.inf,
-        cost=float(np.mean([e["cost"] for e in edges])) / table.budget if edges else math.nan,
     )
 
 

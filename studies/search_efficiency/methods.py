@@ -8,13 +8,17 @@ import optuna
 import peers
 from ours import Ours
 from peers import Peer, Stream
-from replay import Choice, Method
+from replay import Choice, Method, Trace, replay
+from rounds import Rounds
+from scales import EDGE, RAW_RATE
 from table import Run, Table
 
 CURVATURE = frozenset({"sharpness", "slope", "threshold"})
-# Without these no rule but the one on the loss can speak.
-ALL_BUT_LOSS = CURVATURE | {"gradient_norm", "update_norm", "weight_norm", "decrease_ratio"}
+# Fields of a reading that say neither the loss nor the gradient norm.
+ALL_BUT_GRADIENT = CURVATURE | {"update_norm", "weight_norm", "displacement", "decrease_ratio"}
+ALL_BUT_LOSS = ALL_BUT_GRADIENT | {"gradient_norm"}
 Frozen = dict[str, Any]
+Sweep = Callable[..., Trace]  # (table, *, seed, cost, workers)
 
 
 class Oracle:
@@ -50,14 +54,23 @@ class Usual(Ours):
         return study, 0.0
 
 
-def methods(frozen: Frozen, kind: str) -> dict[str, Callable[[], Method]]:
-    """Makers of all methods for a task whose optimizer is of this class."""
-    if kind not in frozen["usual_rate"]:
+def asked(make: Callable[[], Method]) -> Sweep:
+    """Sweeps of a method that is asked and told, one trial at a time."""
+
+    def sweep(table: Table, **options: Any) -> Trace:
+        return replay(table, make(), **options)
+
+    return sweep
+
+
+def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
+    """Sweeps of all methods for a task whose optimizer is of this class."""
+    if kind not in frozen["multipliers"][EDGE]:
         raise SystemExit(
             f"frozen.json knows no {kind} optimizer: record a development table of one, and run "
             "freeze.py again."
         )
-    usual, multiplier = frozen["usual_rate"][kind], frozen["multiplier"][kind]
+    usual, multiplier = (frozen["multipliers"][scale][kind] for scale in (RAW_RATE, EDGE))
     shapes = tuple(frozen["shapes"])
     streams = {
         "wide": partial(Stream, "wide"),
@@ -69,6 +82,9 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Callable[[], Method]]:
         "ours": Ours,
         "ours, no pruner": partial(Ours, "ours, no pruner", pruner=False),
         "ours, no curvature": partial(Ours, "ours, no curvature", hidden=CURVATURE),
+        "ours, gradient norm only": partial(
+            Ours, "ours, gradient norm only", hidden=ALL_BUT_GRADIENT
+        ),
         "ours, divergence only": partial(Ours, "ours, divergence only", hidden=ALL_BUT_LOSS),
         "ours, usual rate": partial(Usual, usual),
     }
@@ -76,7 +92,20 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Callable[[], Method]]:
         for name, parts in peers.SAMPLERS_AND_PRUNERS.items():
             found[f"{name} [{stream}]"] = partial(_peer, name, make, parts)
         found[f"asha of ray [{stream}]"] = partial(_asha, make)
-    return found
+    return {name: asked(make) for name, make in found.items()} | staged(streams)
+
+
+def staged(streams: dict[str, Callable[[], Stream]]) -> dict[str, Sweep]:
+    """A few rungs for everyone, then the best in full."""
+    return {
+        f"{rungs} rung{'s' * (rungs > 1)}, then {kept}{label} [{stream}]": Rounds(
+            make, rungs, kept, signal
+        )
+        for stream, make in streams.items()
+        for signal, label in (("loss", ""), ("averaged_loss", ", averaged"))
+        for rungs in (1, 3, 5)
+        for kept in (3, 5)
+    }
 
 
 def _asha(make: Callable[[], Stream]) -> Peer:

@@ -1,6 +1,6 @@
 """Alternatives that train once, for real: no table has their runs.
 
-    python oneshot.py --tables fashion_sgd ... [--seeds 8]     # pip install schedulefree prodigyopt
+    python oneshot.py [--tables fashion_sgd ...]     # pip install schedulefree prodigyopt
 
 - range test (Smith 2015, 1506.01186) over a fifth of the budget, then cosine or one-cycle at a
   tenth of the rate of the lowest smoothed loss, or at the rate of its steepest fall
@@ -9,21 +9,17 @@
 The result is the test loss of the last weights, and its regret against the table's best cell.
 """
 
-import argparse
-import json
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import raw
 import tasks
 import torch
-from compare import RAW
-from freeze import table_path
 from judged import Judged
 from probing import one_step
 from table import Table
@@ -140,11 +136,10 @@ RANGED = {
 }
 
 
-def all_of(function: str, seeds: int) -> dict[str, Any]:
+def all_of(function: str, table: Table, seeds: int) -> dict[str, Any]:
     """Every alternative on a task: regrets by seed, and cost in full runs."""
     torch.set_num_threads(1)
     task: Judged = getattr(tasks, function)()
-    table = Table.read(table_path(function))
     ways = dict(RANGED)
     for name, (maker, annealed) in free_optimizers(tasks.CLASSES[function]).items():
         ways[name] = lambda task, seed, maker=maker, annealed=annealed: free(
@@ -158,25 +153,14 @@ def all_of(function: str, seeds: int) -> dict[str, Any]:
             "regret": [round(log - table.best, 5) if log < math.inf else "inf" for log in logs],
             "cost": round(float(np.mean([steps for _, steps in runs])) / task.budget, 3),
         }
-    return {"table": table.name, "ways": found}
-
-
-def path_of(table: str) -> Path:
-    return RAW / table / "oneshot.json"
+    return {"ways": found}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", nargs="+", required=True, help="functions of tasks.py")
+    parser = raw.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=8)
     options = parser.parse_args()
-    for function in options.tables:
-        path = path_of(function.replace("_", "-"))
-        if path.exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(all_of(function, options.seeds), indent=1) + "\n")
-        print(function, flush=True)
+    raw.fill("oneshot", options.tables, lambda name, table: all_of(name, table, options.seeds))
 
 
 if __name__ == "__main__":

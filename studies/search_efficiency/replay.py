@@ -55,14 +55,16 @@ class Recommendation:
 
     Attributes:
         cost: Full-run equivalents spent by then.
-        cell: The cell; ``None`` while no trial is complete.
+        cell: The cell.
         regret: Its truth over the best of the table, in log loss, without the seeds that the sweep
             has drawn of it.
+        seen: The loss that the method saw of it, on the validation split.
     """
 
     cost: float
-    cell: Cell | None
+    cell: Cell
     regret: float
+    seen: float
 
 
 @dataclass
@@ -90,6 +92,10 @@ class Trace:
             good = one.regret <= math.log1p(tolerance)
             since = min(since, one.cost) if good else math.inf
         return since
+
+    def at(self, cost: float) -> Recommendation | None:
+        """What is recommended once this much has been spent; ``None`` while no trial is done."""
+        return next((r for r in reversed(self.recommendations) if r.cost <= cost), None)
 
 
 @dataclass
@@ -152,7 +158,7 @@ def replay(
         elif last:
             spent += table.price("evaluate")
             study.tell(live.trial, live.run.final)
-            _recommend(trace, table, study, spent / whole, drawn, live)
+            recommend(trace, table, study, spent / whole, drawn, live.trial, live.cell)
         elif method.looks_at(live.rung):
             stop, price = method.look(live.trial, live.run, live.rung)
             spent, now = spent + price, now + price
@@ -169,26 +175,25 @@ def replay(
     return trace
 
 
-def _recommend(
+def recommend(
     trace: Trace,
     table: Table,
     study: optuna.Study,
     cost: float,
     drawn: dict[Cell, set[int]],
-    live: _Live,
+    trial: optuna.Trial,
+    cell: Cell,
 ) -> None:
-    """Note what the study would recommend now, which is its best trial."""
+    """Note what the study recommends once this trial is done, which is its best trial so far."""
     best = study.best_trial
-    if best.number == live.trial.number:
-        cell: Cell | None = live.cell
-    else:
-        cell = trace.recommendations[-1].cell if trace.recommendations else None
-    if cell is None:
-        return
+    if best.number != trial.number:
+        if not trace.recommendations:
+            return  # the best one is a diverged run that was given a value
+        cell = trace.recommendations[-1].cell
     regret = table.mean(cell, frozenset(drawn[cell])) - table.best
     if math.isnan(regret):
         regret = math.inf
-    trace.recommendations.append(Recommendation(cost, cell, regret))
+    trace.recommendations.append(Recommendation(cost, cell, regret, float(best.value or 0.0)))
 
 
 def shape_of(family: str, parameters: dict[str, Any]) -> str:

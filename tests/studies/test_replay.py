@@ -103,10 +103,14 @@ def test_shapes_trained_together_get_different_seeds(table) -> None:
 
 
 def test_settled_is_no_first_hit(study) -> None:
-    one = study.replay.Recommendation
-    trace = study.replay.Trace([one(1.0, None, 0.0), one(2.0, None, 0.5), one(3.0, None, 0.01)])
-    assert trace.settled(0.02) == 3.0
-    assert study.replay.Trace([one(1.0, None, 0.0), one(2.0, None, 0.5)]).settled(0.02) == math.inf
+    def trace(*pairs: tuple[float, float]) -> Any:
+        one = study.replay.Recommendation
+        return study.replay.Trace([one(cost, ("linear", 0), r, 0.5) for cost, r in pairs])
+
+    found = trace((1.0, 0.0), (2.0, 0.5), (3.0, 0.01))
+    assert found.settled(0.02) == 3.0
+    assert [found.at(cost) and found.at(cost).regret for cost in (0.5, 1.0, 2.9)] == [None, 0.0, 0.5]
+    assert trace((1.0, 0.0), (2.0, 0.5)).settled(0.02) == math.inf
     assert study.replay.Trace().settled(0.02) == math.inf
 
 

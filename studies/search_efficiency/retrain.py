@@ -1,0 +1,81 @@
+"""What a recommendation is worth once it is trained anew: the winner's curse, paid in full.
+
+    python retrain.py [--tables fashion_sgd ...] [--seeds 4]
+
+Each schedule that the methods below recommended after 3, 10 and 40 full runs is exported, read back
+and trained with seeds that no recorded run has. So is the best cell of the table.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import families
+import grid
+import raw
+import tasks
+import torch
+from compare import path_of
+from judged import Judged
+from table import Cell, Table
+
+from lrsearch.schedules import Schedule
+from lrsearch.training import train
+
+METHODS = ("ours", "ours, usual rate", "tpe [wide]", "tpe [prior]", "tpe [edge]")
+FIRST_SEED = 10_000
+
+
+def recommended(table: Table) -> Iterator[Cell]:
+    """Cells that the methods recommended, each once, the table's best among them."""
+    cells = {min(table.truth, key=lambda cell: (table.truth[cell], cell))}
+    for method in METHODS:
+        path = path_of(table.name, method, 1)
+        if not path.exists():
+            raise SystemExit(f"{table.name} has no replay of {method!r}: run compare.py first.")
+        for each in raw.load(path)["recommended"].values():
+            cells |= {(one[0], one[1]) for one in each if one is not None}
+    yield from sorted(cells)
+
+
+def exported(cell: Cell, budget: int) -> Schedule:
+    """The cell's schedule, by way of the document that is exported."""
+    schedule = families.SHAPES[cell[0]].schedule(grid.rate(cell[1]), budget)
+    return Schedule.from_dict(json.loads(json.dumps(schedule.to_dict())))
+
+
+def fresh(task: Judged, cell: Cell, seed: int) -> tuple[float, float]:
+    """Validation and test loss of one run; infinite if it diverges."""
+    assert task.test is not None
+    result = train(task, exported(cell, task.budget), seed=seed, share=None)
+    if not math.isfinite(result.metric):
+        return math.inf, math.inf
+    return round(result.metric, 6), round(task.test(result.model), 6)
+
+
+def all_of(function: str, table: Table, seeds: int) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    task: Judged = getattr(tasks, function)()
+    found = {}
+    for cell in recommended(table):
+        runs = [fresh(task, cell, FIRST_SEED + seed) for seed in range(seeds)]
+        found[f"{cell[0]} {cell[1]}"] = {
+            "validation": [run[0] for run in runs],
+            "test": [run[1] for run in runs],
+        }
+    return {"cells": found}
+
+
+def main() -> None:
+    parser = raw.arguments(__doc__)
+    parser.add_argument("--seeds", type=int, default=4)
+    options = parser.parse_args()
+    raw.fill("fresh", options.tables, lambda name, table: all_of(name, table, options.seeds))
+
+
+if __name__ == "__main__":
+    main()
