@@ -26,9 +26,14 @@ FEWER = {"gp": 20}  # sweeps of methods that think long
 KEPT = (3, 10, 40)  # costs at which the recommendation is kept
 
 
+def slug(method: str, workers: int) -> str:
+    """Name of a method's raw result."""
+    plain = "".join(c if c.isalnum() else " " for c in method)
+    return "-".join([*plain.split(), str(workers)])
+
+
 def path_of(table: str, method: str, workers: int) -> Path:
-    name = "".join(c if c.isalnum() else "-" for c in method).strip("-")
-    return raw.path_of(table, f"{name}-{workers}")
+    return raw.path_of(table, slug(method, workers))
 
 
 def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> str:

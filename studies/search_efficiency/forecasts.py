@@ -73,7 +73,7 @@ def lost(table: Table, signal: str, rung: int, seed: int, tolerance: float) -> b
     seen = [float(e.run.rungs[SIGNALS[signal]][rung - 1]) for e in entries]
     order = np.argsort(np.where(np.isfinite(seen), seen, np.inf), kind="stable")
     kept = [int(i) for i in order[:KEPT]]
-    return judged(table, [e.cell for e in entries], kept, 0.0, tolerance).wrong
+    return judged([table.judged(e.cell, seed) for e in entries], kept, 0.0, tolerance).wrong
 
 
 def measured(table: Table, fit: Fit, count: int) -> dict[str, Any]:

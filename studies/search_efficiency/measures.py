@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
-from table import Cell, Table
+from table import Table
 
 RESAMPLES = 1_000
 SHAPE = "linear"  # whose best rate a scale should say; the others follow by their alignment
@@ -58,12 +57,11 @@ class Stop:
 
 
 def judged(
-    table: Table, cells: Sequence[Cell], survivors: Sequence[int], spent: float, tolerance: float
+    truths: Sequence[float], survivors: Sequence[int], spent: float, tolerance: float
 ) -> Stop:
     """A rule's outcome on a stream: which runs it let end, and what it spent in full runs."""
-    truths = [table.truth[cell] for cell in cells]
     kept = min((truths[i] for i in survivors), default=math.inf)
-    return Stop(kept > min(truths) + math.log1p(tolerance), 1 - spent / len(cells))
+    return Stop(kept > min(truths) + math.log1p(tolerance), 1 - spent / len(truths))
 
 
 @dataclass(frozen=True)
@@ -96,20 +94,14 @@ def transfer(table: Table, rates: Sequence[float], multiplier: float) -> Transfe
     )
 
 
-def spread(octaves: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Root mean square of tasks' mean octaves about their median, with n - 1.
+def off(octaves: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
+    """Root mean square over tasks of their mean octaves off, with its chi-square interval, 95 %.
 
-    The median is the frozen multiplier (in octaves) that these tasks would suggest. The interval is
-    chi-square's, 95 %.
+    For multipliers that were frozen on other tasks; nothing is estimated here, so it is divided by
+    the number of tasks less one all the same, as the project defines it.
     """
     means = np.array([np.mean(v) for v in octaves.values()])
-    middle = float(np.median(means))
     freedom = max(len(means) - 1, 1)
-    rms = float(np.sqrt(((means - middle) ** 2).sum() / freedom))
+    rms = float(np.sqrt((means**2).sum() / freedom))
     low, high = (rms * math.sqrt(freedom / chi2.ppf(p, freedom)) for p in (0.975, 0.025))
-    return {
-        "tasks": len(means),
-        "multiplier": 2.0**middle,
-        "rms": rms,
-        "interval": (low, high),
-    }
+    return rms, low, high

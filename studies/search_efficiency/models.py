@@ -20,13 +20,15 @@ def perceptron(width: int) -> nn.Module:
 def convolutions(width: int, norm: str) -> nn.Module:
     """Two convolutions (3 x 3, ``width`` and twice as many channels), each normalised and pooled.
 
-    ``norm`` is "batch" or "group" (four groups).
+    They see images of 14 x 14, for the mean of 2 x 2 pixels costs a quarter and hundreds of runs
+    are recorded. ``norm`` is "batch" or "group" (four groups).
     """
 
     def normalised(channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(4, channels)
 
     return nn.Sequential(
+        nn.AvgPool2d(2),
         nn.Conv2d(1, width, 3, padding=1),
         normalised(width),
         nn.ReLU(),
@@ -36,7 +38,7 @@ def convolutions(width: int, norm: str) -> nn.Module:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(2 * width * 49, 10),
+        nn.Linear(2 * width * 9, 10),
     )
 
 

@@ -56,8 +56,7 @@ class Recommendation:
     Attributes:
         cost: Full-run equivalents spent by then.
         cell: The cell.
-        regret: Its truth over the best of the table, in log loss, without the seeds that the sweep
-            has drawn of it.
+        regret: Its truth over the best of the table, in log loss, by seeds held out of the sweep.
         seen: The loss that the method saw of it, on the validation split.
     """
 
@@ -116,7 +115,6 @@ def replay(
     rng = np.random.default_rng([7, seed])
     study, before = method.begin(table, seed)
     whole = table.budget + table.price("evaluate")
-    drawn: dict[Cell, set[int]] = {}
     trace, spent = Trace(), before
     marks = table.marks
     queue: list[tuple[float, int, _Live]] = []
@@ -126,9 +124,7 @@ def replay(
         nonlocal count
         trial = study.ask()
         cell = table.snap(*method.choose(trial))
-        own = table.search_seeds(cell, seed)
-        chosen = int(rng.choice(own))
-        drawn.setdefault(cell, set()).add(chosen)
+        chosen = int(rng.choice(table.split(cell, seed)[0]))
         trace.trials += 1
         push(now, _Live(trial, cell, table.runs[cell][chosen]))
 
@@ -158,7 +154,7 @@ def replay(
         elif last:
             spent += table.price("evaluate")
             study.tell(live.trial, live.run.final)
-            recommend(trace, table, study, spent / whole, drawn, live.trial, live.cell)
+            recommend(trace, table, seed, study, spent / whole, live.trial, live.cell)
         elif method.looks_at(live.rung):
             stop, price = method.look(live.trial, live.run, live.rung)
             spent, now = spent + price, now + price
@@ -178,9 +174,9 @@ def replay(
 def recommend(
     trace: Trace,
     table: Table,
+    sweep: int,
     study: optuna.Study,
     cost: float,
-    drawn: dict[Cell, set[int]],
     trial: optuna.Trial,
     cell: Cell,
 ) -> None:
@@ -190,9 +186,7 @@ def recommend(
         if not trace.recommendations:
             return  # the best one is a diverged run that was given a value
         cell = trace.recommendations[-1].cell
-    regret = table.mean(cell, frozenset(drawn[cell])) - table.best
-    if math.isnan(regret):
-        regret = math.inf
+    regret = table.judged(cell, sweep) - table.best
     trace.recommendations.append(Recommendation(cost, cell, regret, float(best.value or 0.0)))
 
 

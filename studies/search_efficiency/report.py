@@ -1,148 +1,103 @@
-"""results.md from raw results and tables.
+"""results.md, figures, and the tables in the READMEs, from raw results and tables.
 
 python report.py
 """
 
-import json
-import math
-from typing import Any
+from pathlib import Path
 
+import figures
 import measures
-import numpy as np
+import pages_search
+import pages_signals
+import raw
 import tasks
-from compare import RAW
-from freeze import HERE, frozen, table_path
-from stops import path_of as stops_path
-from table import Table
+from freeze import frozen
+from pages_search import Tables, costs, never, percent, quantiles
 
 SPLITS = {"development": tasks.DEVELOPMENT, "evaluation": tasks.EVALUATION}
-SIZE = "16"
+BEGIN, END = "<!-- made by report.py -->", "<!-- end -->"
+READMES = (raw.HERE / "README.md", raw.HERE.parents[1] / "README.md")
+STREAMS = {"wide": "1e-5 to 10, every shape", "prior": "usual rate", "edge": "in units of the edge"}
 
 
-def tables(split: str) -> dict[str, Table]:
-    """Function -> table, of those that have been recorded."""
-    return {f: Table.read(table_path(f)) for f in SPLITS[split] if table_path(f).exists()}
-
-
-def recorded(found: dict[str, Table]) -> list[str]:
-    lines = [
-        "| table | runs | budget | best linear rate | best loss | noise of one run | tolerance |",
-        "|---|---|---|---|---|---|---|",
+def page(found: Tables, title: str) -> list[str]:
+    """All results of a split."""
+    constants = frozen()
+    lines = ["", f"## {title}", ""]
+    if not found:
+        return [*lines, "Not recorded yet."]
+    sections = [
+        ("Tables", pages_signals.recorded(found)),
+        (
+            "Full runs until the recommendation stays within the tolerance",
+            pages_search.settled(found),
+        ),
+        ("The same with 4 workers", pages_search.settled(found, 4)),
+        ("The same with 16 workers", pages_search.settled(found, 16)),
+        ("Wrong stops", pages_search.stops(found)),
+        ("One-shot ways", pages_search.oneshot(found)),
+        ("Recommendations trained anew", pages_search.cursed(found)),
+        ("The edge beside other scales", pages_signals.transfers(found, constants)),
+        ("Forecasts: rank correlation with the end", pages_signals.forecast(found, "spearman")),
+        ("Forecasts: log-score, nats", pages_signals.forecast(found, "log_score")),
+        ("Forecasts: streams lost, 3 of 16 kept", pages_signals.forecast(found, "lost")),
     ]
-    for table in found.values():
-        best = min((c for c in table.truth if c[0] == "linear"), key=lambda c: table.truth[c])
-        lines.append(
-            f"| {table.name} | {sum(len(r) for r in table.runs.values()):,} | {table.budget:,} "
-            f"| {2 ** (best[1] / 4):.3g} | {math.exp(table.best):.4f} | {100 * table.noise:.1f} % "
-            f"| {100 * table.tolerance():.1f} % |"
-        )
+    for heading, body in sections:
+        lines += [f"### {heading}", "", *body, ""]
+    return lines[:-1]
+
+
+def headline(found: Tables) -> list[str]:
+    """The README's table: ours, and of every stream the best peer and the usual ones."""
+    seen = costs(found)
+    lines = [
+        "| method | rates searched | T50, full runs (95 %) | T90 (95 %) | never |",
+        "|---|---|---|---|---|",
+    ]
+    if "ours" not in seen:
+        return [*lines, "| not measured yet | | | | |"]
+    for name in ("oracle", "ours", "ours, no pruner"):
+        lines.append(_row(found, name, "in units of the edge" if name != "oracle" else "knows"))
+    for stream, words in STREAMS.items():
+        own = [name for name in seen if name.endswith(f"[{stream}]")]
+        best = min(own, key=lambda name: (_cost(seen[name]), name))
+        chosen = [f"{name} [{stream}]" for name in ("random", "tpe", "tpe + hyperband")]
+        for name in (best, *(c for c in chosen if c != best)):
+            mark = ", best of these" if name == best else ""
+            lines.append(_row(found, name, f"{words}{mark}"))
     return lines
 
 
-def number(value: float) -> str:
-    return "-" if not math.isfinite(value) else f"{value:.1f}"
-
-
-def settled(found: dict[str, Table], workers: int = 1) -> list[str]:
-    """T50 and T90 of every method over these tables."""
-    costs: dict[str, dict[str, list[float]]] = {}
-    trials: dict[str, list[float]] = {}
-    for table in found.values():
-        for path in sorted((RAW / table.name).glob(f"*-{workers}.json")):
-            document = json.loads(path.read_text())
-            own = [float(s["settled"]) for s in document["sweeps"]]
-            costs.setdefault(document["method"], {})[table.name] = own
-            trials.setdefault(document["method"], []).extend(
-                s["trials"] for s in document["sweeps"]
-            )
-    lines = [
-        "| method | tables | sweeps | T50 (95 %) | T90 (95 %) | never | trials |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for method, by_table in sorted(costs.items(), key=lambda m: _order(m[1])):
-        cells = []
-        for q in (0.5, 0.9):
-            low, high = measures.interval(by_table, q)
-            cells.append(
-                f"{number(measures.quantile(by_table, q))} ({number(low)} to {number(high)})"
-            )
-        never = np.mean([np.mean(np.isinf(v)) for v in by_table.values()])
-        sweeps = sum(len(v) for v in by_table.values())
-        lines.append(
-            f"| {method} | {len(by_table)} | {sweeps} | {cells[0]} | {cells[1]} "
-            f"| {100 * never:.0f} % | {np.mean(trials[method]):.0f} |"
-        )
-    return lines
-
-
-def _order(by_table: dict[str, list[float]]) -> tuple[float, float]:
+def _cost(by_table: dict[str, list[float]]) -> tuple[float, float]:
     return measures.quantile(by_table, 0.5), measures.quantile(by_table, 0.9)
 
 
-def stops(found: dict[str, Table]) -> list[str]:
-    """Wrong stops and what was saved, for streams of 16."""
-    seen: dict[str, list[Any]] = {}
-    for table in found.values():
-        if stops_path(table.name).exists():
-            document = json.loads(stops_path(table.name).read_text())
-            for name, one in document["sizes"][SIZE].items():
-                seen.setdefault(name, []).append(one)
-    lines = ["| rule | wrong | worst task | saved |", "|---|---|---|---|"]
-    for name, each in sorted(seen.items(), key=lambda r: np.mean([e["wrong"] for e in r[1]])):
-        wrong = [e["wrong"] for e in each]
-        lines.append(
-            f"| {name} | {100 * np.mean(wrong):.1f} % | {100 * max(wrong):.0f} % "
-            f"| {100 * np.mean([e['saved'] for e in each]):.0f} % |"
-        )
-    return lines
+def _row(found: Tables, name: str, words: str) -> str:
+    by = costs(found)[name]
+    plain = name.split(" [")[0]
+    return f"| {plain} | {words} | {' | '.join(quantiles(by))} | {percent(never(by), 0)} |"
 
 
-def transfers(found: dict[str, Table], constants: dict[str, Any]) -> list[str]:
-    """Zero-shot regret at the frozen multipliers, beside the usual rate of the class."""
-    lines = [
-        "| table | log2(best rate / edge), mean and deviation of seeds | regret: one multiplier "
-        "| multiplier of its class | usual rate | cost of an edge, full runs |",
-        "|---|---|---|---|---|---|",
-    ]
-    octaves = {}
-    for function, table in found.items():
-        kind = tasks.CLASSES[function]
-        one = measures.transfer(table, constants["multiplier_of_all"])
-        own = measures.transfer(table, constants["multiplier"].get(kind, math.nan))
-        octaves[table.name] = one.octaves
-        best = min(mu for c, mu in table.truth.items() if c[0] == "linear")
-        usual = table.truth[table.snap("linear", constants["usual_rate"][kind])] - best
-        deviation = np.std(one.octaves, ddof=1) if len(one.octaves) > 1 else math.nan
-        lines.append(
-            f"| {table.name} | {np.mean(one.octaves):+.2f}, {deviation:.2f} | {one.regret:.3f} "
-            f"| {own.regret:.3f} | {usual:.3f} | {one.cost:.2f} |"
-        )
-    if len(octaves) > 1:
-        spread = measures.spread(octaves)
-        low, high = spread["interval"]
-        lines += ["", f"Root mean square over tables: {spread['rms']:.2f} octaves ({low:.2f} to"]
-        lines[-1] += f" {high:.2f}), about a multiplier of {spread['multiplier']:.2f}."
-    return lines
+def inserted(path: Path, lines: list[str]) -> None:
+    """Put lines between the marks of a file that has them."""
+    text = path.read_text()
+    if BEGIN not in text:
+        return
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    path.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after)
 
 
 def main() -> None:
-    constants = frozen()
+    splits = {name: raw.recorded(functions) for name, functions in SPLITS.items()}
     lines = ["# Results of studies/search_efficiency", "", "Made by report.py."]
-    lines += ["", f"Constants frozen on development tables: {constants['hash']}."]
-    for split in SPLITS:
-        found = tables(split)
-        lines += ["", f"## {split.capitalize()}", ""]
-        if not found:
-            lines += ["Not recorded yet."]
-            continue
-        for title, page in (
-            ("Tables", recorded(found)),
-            ("Cost until the recommendation stays within the tolerance", settled(found)),
-            (f"Wrong stops, streams of {SIZE}", stops(found)),
-            ("The edge", transfers(found, constants)),
-        ):
-            lines += [f"### {title}", "", *page, ""]
-    (HERE / "results.md").write_text("\n".join(lines).rstrip() + "\n")
+    lines += ["", f"Constants frozen on development tables: {frozen()['hash']}."]
+    for name, found in splits.items():
+        lines += page(found, name.capitalize())
+    (raw.HERE / "results.md").write_text("\n".join(lines).rstrip() + "\n")
+    for path in READMES:
+        inserted(path, headline(splits["evaluation"]))
+    figures.draw(splits["evaluation"], raw.HERE)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import TrialState
 from peers import Stream
 from replay import Trace, recommend
-from table import Cell, Run, Table
+from table import Run, Table
 
 # Of a stream over six decades a twentieth is worth training in full, of a narrow one a good part.
 POOL = {"wide": 32, "prior": 16, "edge": 16}
@@ -43,15 +43,13 @@ class Rounds:
         spent, price = stream.begin(table, seed), table.price("evaluate")
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
         whole, mark = table.budget + price, table.marks[self.rungs - 1]
-        drawn: dict[Cell, set[int]] = {}
         trace = Trace()
         while spent / whole < cost:
             pool = []
             for _ in range(POOL[stream.name]):
                 trial = study.ask()
                 cell = table.snap(*stream.choose(trial))
-                chosen = int(rng.choice(table.search_seeds(cell, seed)))
-                drawn.setdefault(cell, set()).add(chosen)
+                chosen = int(rng.choice(table.split(cell, seed)[0]))
                 run = table.runs[cell][chosen]
                 lost = 0 < run.diverged_at <= mark
                 spent += run.diverged_at if lost else mark + price
@@ -68,7 +66,7 @@ class Rounds:
                     continue
                 spent += table.budget - mark + price
                 study.tell(trial, run.final)
-                recommend(trace, table, study, spent / whole, drawn, trial, cell)
+                recommend(trace, table, seed, study, spent / whole, trial, cell)
         trace.cost = spent / whole
         return trace
 

@@ -17,6 +17,7 @@ SIZES = (8, 16, 32)
 def rules() -> dict[str, Rule]:
     """What is compared, by name."""
     found: dict[str, Rule] = {
+        "all in full, best by validation": streams.untouched,
         "ours": streams.ours(),
         "ours, no curvature": streams.ours(CURVATURE),
         "ours, gradient norm only": streams.ours(ALL_BUT_GRADIENT),

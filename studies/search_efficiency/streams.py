@@ -46,7 +46,7 @@ def stream(table: Table, size: int, seed: int) -> list[Entry]:
             shape = families.SHAPES[table.shapes[int(a * len(table.shapes))]]
             aligned = alignment(shape.family, shape.parameters)
             cell = table.snap(shape.label, edge * aligned * 2.0 ** (OCTAVES * (2 * b - 1)))
-            chosen = int(rng.choice(table.search_seeds(cell, seed)))
+            chosen = int(rng.choice(table.split(cell, seed)[0]))
             found.setdefault((cell, chosen), Entry(cell, chosen, table.runs[cell][chosen]))
             if len(found) == size:
                 break
@@ -82,6 +82,14 @@ def staged(rungs: int, kept: int, signal: str) -> Rule:
         return chosen, spent
 
     return rule
+
+
+def untouched(
+    table: Table, entries: list[Entry], rng: np.random.Generator
+) -> tuple[list[int], float]:
+    """All to their ends, and the best by its final validation loss: the noise that is left."""
+    best = min(range(len(entries)), key=lambda i: (entries[i].run.final, i))
+    return [best], sum(full(table, entry.run) for entry in entries)
 
 
 def ours(hidden: frozenset[str] = frozenset(), *, shuffled: bool = False) -> Rule:
@@ -146,5 +154,5 @@ def outcome(table: Table, rule: Rule, size: int, seed: int, tolerance: float) ->
     entries = stream(table, size, seed)
     survivors, spent = rule(table, entries, np.random.default_rng([17, seed]))
     whole = sum(full(table, e.run) for e in entries)
-    cells = [e.cell for e in entries]
-    return judged(table, cells, survivors, spent / whole * len(cells), tolerance)
+    truths = [table.judged(e.cell, seed) for e in entries]
+    return judged(truths, survivors, spent / whole * len(truths), tolerance)

@@ -1,11 +1,13 @@
 """A recorded table in memory: its cells, their truth, and what a replay may see of them.
 
 A cell is a shape at a grid place. Its truth is the mean over seeds of the log of the final loss on
-the test split, which no search sees (on the validation split where a task has no other).
+the test split, which no search sees (on the validation split where a task has no other). A sweep
+draws from half of a cell's seeds, and is judged by the others.
 """
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ import pyarrow.parquet as pq
 import rungs
 
 KEY = b"lrsearch"
+OFFSET = 1_000  # grid places may be negative, a generator's seeds not
 NEAR = math.log(1.05)
 Cell = tuple[str, int]
 
@@ -79,7 +82,7 @@ class Table:
     @cached_property
     def truth(self) -> dict[Cell, float]:
         """Mean log final loss of every cell over all its seeds; infinite if one diverged."""
-        return {cell: self.mean(cell) for cell in self.runs}
+        return {cell: self._mean(cell, runs) for cell, runs in self.runs.items()}
 
     @cached_property
     def best(self) -> float:
@@ -112,24 +115,28 @@ class Table:
             raise ValueError(f"no edge could be measured on {self.name!r}")
         return found[sweep % len(found)]
 
-    def search_seeds(self, cell: Cell, sweep: int) -> list[int]:
-        """Seeds that a sweep may draw of a cell.
+    def split(self, cell: Cell, sweep: int) -> tuple[list[int], list[int]]:
+        """Seeds that a sweep may draw of a cell, and those that are held out to judge it by.
 
-        Shapes that were trained together are the same run up to where they part, so each of them
-        gets every second seed, in turns from sweep to sweep.
+        Halves, another draw for every sweep. Shapes that were trained together are the same run up
+        to where they part: at the same rate, each draws from the half that the other holds out.
         """
         seeds = sorted(self.runs[cell])
-        together = [name for name in families.TOGETHER if name in self.shapes]
-        if cell[0] not in together or len(together) < 2:
-            return seeds
-        turn = (sweep + together.index(cell[0])) % len(together)
-        return [s for s in seeds if s % len(together) == turn]
+        if len(seeds) < 2:
+            return seeds, seeds
+        rng = np.random.default_rng([11, sweep, cell[1] + OFFSET])
+        order = [seeds[i] for i in rng.permutation(len(seeds))]
+        if cell[0] in families.TOGETHER[1:]:
+            order.reverse()
+        half = len(order) // 2
+        return sorted(order[:half]), sorted(order[half:])
 
-    def mean(self, cell: Cell, without: frozenset[int] = frozenset()) -> float:
-        """A cell's truth from the seeds that are not left out (from all where none is left)."""
-        runs = self.runs[cell]
-        kept = [run for seed, run in runs.items() if seed not in without] or list(runs.values())
-        return float(np.mean([_log(run.test) for run in kept]))
+    def judged(self, cell: Cell, sweep: int) -> float:
+        """A cell's truth to a sweep: mean log final loss over the seeds that it can't draw."""
+        return self._mean(cell, self.split(cell, sweep)[1])
+
+    def _mean(self, cell: Cell, seeds: Iterable[int]) -> float:
+        return float(np.mean([_log(self.runs[cell][seed].test) for seed in seeds]))
 
     def snap(self, shape: str, rate: float) -> Cell:
         """The recorded cell nearest to a rate; beyond the last one it is the last one."""
@@ -152,8 +159,12 @@ class Table:
         return float(np.sqrt((rest**2).sum() / freedom))
 
     def tolerance(self, least: float = 0.02) -> float:
-        """Smallest admissible tolerance: ``max(least, 2 sqrt(2) sigma / sqrt(S))``."""
-        seeds = min(len(runs) for c, runs in self.runs.items() if self.truth[c] <= self.best + NEAR)
+        """Smallest admissible tolerance: ``max(least, 2 sqrt(2) sigma / sqrt(S))``.
+
+        ``S`` is how many seeds are held out of the cells near the best.
+        """
+        near = [cell for cell, mu in self.truth.items() if mu <= self.best + NEAR]
+        seeds = min(len(self.split(cell, 0)[1]) for cell in near)
         floor = 2 * math.sqrt(2) * self.noise / math.sqrt(seeds)
         return max(least, floor) if math.isfinite(floor) else least
 

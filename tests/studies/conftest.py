@@ -36,7 +36,7 @@ def load() -> Iterator[Callable[[str], ModuleType]]:
 
 @pytest.fixture(scope="module")
 def study(load) -> Any:
-    names = ("table", "replay", "peers", "ours", "rungs", "measures", "streams")
+    names = ("table", "replay", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})
 
 
@@ -60,6 +60,8 @@ def table(study) -> Any:
                         loss = 2.0 + (math.exp(log) - 2.0) * rung / 20
                         row |= {"step": 5 * rung, "learning_rate": 0.1, "train_loss": loss}
                         row |= {"loss": loss, "averaged_loss": loss, "gradient_norm": 1.0}
+                        if rung in study.rungs.COOLED:
+                            row["cooled_loss"] = loss
                     if not lost:
                         row |= {"final_loss": math.exp(log), "final_test": math.exp(log + 0.1)}
                     for name, value in row.items():

@@ -84,22 +84,24 @@ def test_truth_is_the_test_split_without_the_seeds_that_were_seen(table) -> None
     runs = table.runs["linear", -12]
     logs = {seed: math.log(run.test) for seed, run in runs.items()}
     assert table.truth["linear", -12] == pytest.approx(np.mean(list(logs.values())))
-    without = [logs[s] for s in range(2, 8)]
-    assert table.mean(("linear", -12), frozenset({0, 1})) == pytest.approx(np.mean(without))
-    assert table.mean(("linear", -2)) == math.inf
+    seen, held = table.split(("linear", -12), 5)
+    assert sorted(seen + held) == list(range(8))
+    assert len(seen) == 4
+    assert seen != table.split(("linear", -12), 6)[0]
+    assert table.judged(("linear", -12), 5) == pytest.approx(np.mean([logs[s] for s in held]))
+    assert table.judged(("linear", -2), 5) == math.inf
     assert table.noise == pytest.approx(0.01, rel=0.3)
     assert table.tolerance() == pytest.approx(0.02)
-    assert table.tolerance(0.001) == pytest.approx(2 * math.sqrt(2) * table.noise / math.sqrt(8))
+    assert table.tolerance(0.001) == pytest.approx(2 * math.sqrt(2) * table.noise / math.sqrt(4))
 
 
 def test_shapes_trained_together_get_different_seeds(table) -> None:
     for sweep in range(4):
-        constant = set(table.search_seeds(("constant", -18), sweep))
-        wsd = set(table.search_seeds(("wsd", -18), sweep))
+        constant = set(table.split(("constant", -18), sweep)[0])
+        wsd = set(table.split(("wsd", -18), sweep)[0])
         assert constant
         assert wsd
         assert not constant & wsd
-    assert table.search_seeds(("linear", -12), 0) == list(range(8))
 
 
 def test_settled_is_no_first_hit(study) -> None:
@@ -109,7 +111,8 @@ def test_settled_is_no_first_hit(study) -> None:
 
     found = trace((1.0, 0.0), (2.0, 0.5), (3.0, 0.01))
     assert found.settled(0.02) == 3.0
-    assert [found.at(cost) and found.at(cost).regret for cost in (0.5, 1.0, 2.9)] == [None, 0.0, 0.5]
+    assert found.at(0.5) is None
+    assert [found.at(cost).regret for cost in (1.0, 2.9)] == [0.0, 0.5]
     assert trace((1.0, 0.0), (2.0, 0.5)).settled(0.02) == math.inf
     assert study.replay.Trace().settled(0.02) == math.inf
 

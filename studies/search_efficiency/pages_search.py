@@ -1,0 +1,173 @@
+"""Pages of the report on methods: costs of sweeps, wrong stops, one-shot ways, the curse."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import measures
+import numpy as np
+import raw
+from measures import Costs
+from retrain import METHODS
+from table import Table
+
+Tables = dict[str, Table]
+
+
+def number(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "never"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %" if math.isfinite(value) else "diverged"
+
+
+def costs(found: Tables, workers: int = 1) -> dict[str, dict[str, list[float]]]:
+    """Method -> table -> cost of every sweep until it settled; methods that every table has."""
+    seen: dict[str, dict[str, list[float]]] = {}
+    for table in found.values():
+        for path in sorted((raw.RAW / table.name).glob(f"*-{workers}.json")):
+            document = raw.load(path)
+            own = [float(value) for value in document["settled"]]
+            seen.setdefault(document["method"], {})[table.name] = own
+    return {method: by for method, by in seen.items() if len(by) == len(found)}
+
+
+def quantiles(by_table: Costs) -> list[str]:
+    """T50 and T90 with their intervals."""
+    cells = []
+    for q in (0.5, 0.9):
+        low, high = measures.interval(by_table, q)
+        middle = number(measures.quantile(by_table, q))
+        cells.append(f"{middle} ({number(low)} to {number(high)})")
+    return cells
+
+
+def never(by_table: Costs) -> float:
+    return float(np.mean([np.mean(np.isinf(v)) for v in by_table.values()]))
+
+
+def settled(found: Tables, workers: int = 1) -> list[str]:
+    """T50 and T90 of every method, the cheapest first."""
+    seen = costs(found, workers)
+    lines = [
+        "| method | T50 (95 %) | T90 (95 %) | never | T50 of its worst table |",
+        "|---|---|---|---|---|",
+    ]
+    for method in sorted(seen, key=lambda m: _order(seen[m])):
+        by = seen[method]
+        worst = max(float(np.quantile(v, 0.5, method="inverted_cdf")) for v in by.values())
+        lines.append(
+            f"| {method} | {' | '.join(quantiles(by))} | {percent(never(by), 0)} "
+            f"| {number(worst)} |"
+        )
+    return lines
+
+
+def _order(by_table: Costs) -> tuple[float, float, float]:
+    at = (measures.quantile(by_table, q) for q in (0.5, 0.9))
+    return (*at, never(by_table))  # type: ignore[return-value]
+
+
+def stops(found: Tables) -> list[str]:
+    """Wrong stops and what was saved, by size of the streams."""
+    documents = _raw(found, "stops")
+    if not documents:
+        return ["Not measured yet."]
+    sizes = list(documents[0]["sizes"])
+    heads = [f"wrong of {n} | saved" for n in sizes]
+    lines = [f"| rule | {' | '.join(heads)} | worst table, streams of 16 |"]
+    lines.append("|---|" + "---|---|" * len(sizes) + "---|")
+    names = documents[0]["sizes"]["16"]
+    mean = {n: np.mean([d["sizes"]["16"][n]["wrong"] for d in documents]) for n in names}
+    for name in sorted(names, key=lambda n: (mean[n], n)):
+        cells = []
+        for size in sizes:
+            each = [d["sizes"][size][name] for d in documents]
+            cells.append(percent(float(np.mean([e["wrong"] for e in each]))))
+            cells.append(percent(float(np.mean([e["saved"] for e in each])), 0))
+        worst = max(d["sizes"]["16"][name]["wrong"] for d in documents)
+        lines.append(f"| {name} | {' | '.join(cells)} | {percent(worst, 0)} |")
+    return lines
+
+
+def oneshot(found: Tables) -> list[str]:
+    """Ways that train once: what they give up against the best cell, and their cost."""
+    documents = _raw(found, "oneshot")
+    if not documents:
+        return ["Not measured yet."]
+    lines = [
+        "| way | median regret | worst table's | diverged | full runs |",
+        "|---|---|---|---|---|",
+    ]
+    for name in documents[0]["ways"]:
+        each = [[float(v) for v in d["ways"][name]["regret"]] for d in documents]
+        medians = [float(np.median(v)) for v in each]
+        lost = float(np.mean([np.mean(np.isinf(v)) for v in each]))
+        cost = float(np.mean([d["ways"][name]["cost"] for d in documents]))
+        lines.append(
+            f"| {name} | {percent(float(np.median(medians)))} | {percent(max(medians))} "
+            f"| {percent(lost, 0)} | {cost:.2f} |"
+        )
+    return lines
+
+
+def cursed(found: Tables) -> list[str]:
+    """What recommendations give when they are trained anew."""
+    documents = {name: raw.path_of(table.name, "fresh") for name, table in found.items()}
+    known = {found[n].name: raw.load(p)["cells"] for n, p in documents.items() if p.exists()}
+    if not known:
+        return ["Not measured yet."]
+    lines = [
+        "| method | full runs spent | seen in the sweep, over the same cell trained anew "
+        "| test loss trained anew, over the best cell's | none yet |",
+        "|---|---|---|---|---|",
+    ]
+    for method in METHODS:
+        for cost in ("3", "10", "40"):
+            curse, regret, none = [], [], []
+            for table in (t for t in found.values() if t.name in known):
+                each = _fresh(table, method, cost, known[table.name])
+                none.append(sum(e is None for e in each) / len(each))
+                if there := [e for e in each if e is not None]:
+                    curse.append(float(np.median([e[0] for e in there])))
+                    regret.append(float(np.median([e[1] for e in there])))
+            if regret:
+                lines.append(
+                    f"| {method} | {cost} | {percent(float(np.mean(curse)))} "
+                    f"| {percent(float(np.mean(regret)))} | {percent(float(np.mean(none)), 0)} |"
+                )
+    return lines
+
+
+def _fresh(
+    table: Table, method: str, cost: str, cells: dict[str, Any]
+) -> list[tuple[float, float] | None]:
+    """Of every sweep: log of seen over fresh validation loss, and log test loss over the best's."""
+    best = min(table.truth, key=lambda cell: (table.truth[cell], cell))
+    floor = _log_mean(cells[f"{best[0]} {best[1]}"]["test"])
+    path = raw.path_of(table.name, _slug(method))
+    found: list[tuple[float, float] | None] = []
+    for one in raw.load(path)["recommended"][cost]:
+        if one is None:
+            found.append(None)
+            continue
+        own = cells[f"{one[0]} {one[1]}"]
+        seen = math.log(one[2]) - _log_mean(own["validation"])
+        found.append((seen, _log_mean(own["test"]) - floor))
+    return found
+
+
+def _slug(method: str) -> str:
+    from compare import slug
+
+    return slug(method, 1)
+
+
+def _log_mean(losses: Iterable[Any]) -> float:
+    return float(np.mean([math.log(float(v)) for v in losses]))
+
+
+def _raw(found: Tables, name: str) -> list[Any]:
+    paths = [raw.path_of(table.name, name) for table in found.values()]
+    return [raw.load(path) for path in paths if path.exists()]

@@ -1,0 +1,75 @@
+"""Pages of the report on what was recorded: the tables, scales beside the edge, forecasts."""
+
+import math
+from typing import Any
+
+import forecasts
+import measures
+import numpy as np
+import raw
+import tasks
+from pages_search import Tables, percent
+from scales import scales
+
+
+def recorded(found: Tables) -> list[str]:
+    lines = [
+        "| table | runs | budget | best loss | at | noise of one run | tolerance |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for table in found.values():
+        best = min(table.truth, key=lambda c: (table.truth[c], c))
+        lines.append(
+            f"| {table.name} | {sum(len(r) for r in table.runs.values()):,} | {table.budget:,} "
+            f"| {math.exp(table.best):.4f} | {best[0]}, {2 ** (best[1] / 4):.3g} "
+            f"| {percent(table.noise)} | {percent(table.tolerance())} |"
+        )
+    return lines
+
+
+def transfers(found: Tables, constants: dict[str, Any]) -> list[str]:
+    """Zero-shot regret at frozen multipliers of each scale, and by how far it is off."""
+    lines = [
+        "| scale | octaves off, rms (95 %) | regret, one multiplier: median | worst "
+        "| regret, one for each class: median | worst | deviation of a measurement, octaves "
+        "| full runs |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, multipliers in constants["multipliers"].items():
+        octaves, one, own, deviations, cost = {}, [], [], [], []
+        for function, table in found.items():
+            scale = scales(table)[name]
+            kind = multipliers.get(tasks.CLASSES[function], math.nan)
+            seen = measures.transfer(table, scale["rates"], multipliers["all"])
+            octaves[table.name] = [o - math.log2(multipliers["all"]) for o in seen.octaves]
+            one.append(seen.regret)
+            own.append(measures.transfer(table, scale["rates"], kind).regret)
+            cost.append(scale["cost"])
+            if len(seen.octaves) > 1:
+                deviations.append(float(np.std(seen.octaves, ddof=1)))
+        rms, low, high = measures.off(octaves)
+        spread = f"{np.mean(deviations):.2f}" if deviations else "-"
+        lines.append(
+            f"| {name} | {rms:.2f} ({low:.2f} to {high:.2f}) | {percent(float(np.median(one)))} "
+            f"| {percent(max(one))} | {percent(float(np.median(own)))} | {percent(max(own))} "
+            f"| {spread} | {np.mean(cost):.2f} |"
+        )
+    return lines
+
+
+def forecast(found: Tables, key: str) -> list[str]:
+    """A measure of every signal by rung, mean over tables: spearman, log_score or lost."""
+    paths = [raw.path_of(table.name, "forecasts") for table in found.values()]
+    documents = [raw.load(path) for path in paths if path.exists()]
+    if not documents:
+        return ["Not measured yet."]
+    rungs = [str(r) for r in (*forecasts.RUNGS, 20)]
+    lines = [f"| signal at rung | {' | '.join(rungs)} |", "|---|" + "---|" * len(rungs)]
+    for signal in forecasts.SIGNALS:
+        cells = []
+        for rung in rungs:
+            rows = [d["signals"].get(signal, {}).get(rung, {}) for d in documents]
+            values = [row[key] for row in rows if key in row]
+            cells.append(f"{np.mean(values):.2f}" if len(values) == len(documents) else "")
+        lines.append(f"| {signal} | {' | '.join(cells)} |")
+    return lines
