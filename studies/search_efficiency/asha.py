@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from peers import FOURS, Peer, random
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
-from replay import Choice
+from simulate import Choice
 from table import Run, Table
 
 

@@ -18,7 +18,7 @@ import raw
 import tasks
 from freeze import digest, frozen
 from methods import methods
-from replay import Recommendation
+from simulate import Recommendation
 from table import Table
 
 COST = 40.0  # full-run equivalents of a sweep

@@ -41,7 +41,8 @@ def share_settled(axes: Axes, found: Tables) -> None:
     axes.set_xlabel("cost of the sweep so far (full runs)")
     axes.set_ylabel("share of sweeps settled on a good schedule")
     axes.set_ylim(0, 1.02)
-    axes.legend(fontsize=8, frameon=False)
+    if seen:
+        axes.legend(fontsize=8, frameon=False)
 
 
 def frontier(axes: Axes, found: Tables) -> None:
@@ -74,16 +75,17 @@ def frontier(axes: Axes, found: Tables) -> None:
             {"color": "#000000", "marker": "x"},
         ),
     }
-    for label, (group, style) in kinds.items():
+    for kind, (group, style) in kinds.items():
         known = [n for n in group if n in names]
         if not known:
             continue
         x, y = ([100 * mean(n, key) for n in known] for key in ("saved", "wrong"))
-        axes.scatter(x, y, label=label, **style)
+        axes.scatter(x, y, label=kind, **style)
         for name, a, b in zip(known, x, y, strict=True):
             if "then" in name:
                 words = name.split()
-                axes.annotate(f"{words[0]}/{words[3].rstrip(',')}", (a, b), fontsize=7)
+                label = f"{words[0]}/{words[3].rstrip(',')}"
+                axes.annotate(label, (a, b), (4, 3), textcoords="offset points", fontsize=7)
     axes.set_xlabel("cost saved (%)")
     axes.set_ylabel("streams that lost their best run (%)")
     axes.legend(fontsize=8, frameon=False)

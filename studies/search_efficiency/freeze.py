@@ -71,11 +71,17 @@ def frozen() -> dict[str, Any]:
     return found
 
 
-def main() -> None:
+def refitted() -> dict[str, Any]:
+    """Constants of the development tables, with their hash."""
     known = recorded(tasks.DEVELOPMENT)
     found = list(known.values())
     constants = fitted(found, [tasks.CLASSES[n] for n in known], [scales(t) for t in found])
-    constants["hash"] = digest(constants)
+    plain: dict[str, Any] = json.loads(json.dumps(constants))
+    return {**plain, "hash": digest(plain)}
+
+
+def main() -> None:
+    constants = refitted()
     FROZEN.write_text(json.dumps(constants, indent=1) + "\n")
     print(json.dumps(constants, indent=1))
 

@@ -26,21 +26,30 @@ def quantile(costs: Costs, q: float) -> float:
     return float(values[order][min(at, len(values) - 1)])
 
 
-def interval(costs: Costs, q: float, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of a quantile: tasks are resampled, then sweeps within them."""
+def intervals(
+    costs: Costs, qs: Sequence[float], seed: int = 0, level: float = 0.95
+) -> list[tuple[float, float]]:
+    """Confidence intervals of quantiles: tasks are resampled, then sweeps within them."""
     rng = np.random.default_rng(seed)
-    names = list(costs)
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = rng.choice(len(names), len(names))
-        sample = {}
-        for i, j in enumerate(drawn):
-            own = np.asarray(costs[names[j]], float)
-            sample[str(i)] = own[rng.integers(0, len(own), len(own))]
-        found.append(quantile(sample, q))
-    found.sort()
-    tail = (1 - level) / 2
-    return found[int(tail * RESAMPLES)], found[int((1 - tail) * RESAMPLES) - 1]
+    lengths = np.array([len(own) for own in costs.values()])
+    tasks, most = len(lengths), int(lengths.max())
+    padded = np.full((tasks, most), math.inf)
+    for row, own in zip(padded, costs.values(), strict=True):
+        row[: len(own)] = own
+    drawn = rng.integers(0, tasks, (RESAMPLES, tasks))
+    own_length = lengths[drawn][..., None]
+    places = (rng.random((RESAMPLES, tasks, most)) * own_length).astype(int)
+    values = padded[drawn[..., None], places].reshape(RESAMPLES, -1)
+    weights = np.where(np.arange(most) < own_length, 1 / own_length, 0.0).reshape(RESAMPLES, -1)
+    order = np.argsort(values, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weights, order, 1), 1) / tasks
+    found, tail = [], (1 - level) / 2
+    for q in qs:
+        at = np.argmax(reached >= q - 1e-9, axis=1)
+        each = np.sort(np.take_along_axis(values, order, 1)[np.arange(RESAMPLES), at])
+        low, high = each[int(tail * RESAMPLES)], each[int((1 - tail) * RESAMPLES) - 1]
+        found.append((float(low), float(high)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import optuna
 import peers
 from ours import Ours
 from peers import Peer, Stream
-from replay import Choice, Method, Trace, replay
 from rounds import Rounds
 from scales import EDGE, RAW_RATE
+from simulate import Choice, Method, Trace, replay
 from table import Run, Table
 
 CURVATURE = frozenset({"sharpness", "slope", "threshold"})
@@ -70,13 +70,7 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
             f"frozen.json knows no {kind} optimizer: record a development table of one, and run "
             "freeze.py again."
         )
-    usual, multiplier = (frozen["multipliers"][scale][kind] for scale in (RAW_RATE, EDGE))
-    shapes = tuple(frozen["shapes"])
-    streams = {
-        "wide": partial(Stream, "wide"),
-        "prior": partial(Stream, "prior", usual, shapes),
-        "edge": partial(Stream, "edge", multiplier, shapes),
-    }
+    usual, known = frozen["multipliers"][RAW_RATE][kind], streams(frozen, kind)
     found: dict[str, Callable[[], Method]] = {
         "oracle": Oracle,
         "ours": Ours,
@@ -88,20 +82,31 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
         "ours, divergence only": partial(Ours, "ours, divergence only", hidden=ALL_BUT_LOSS),
         "ours, usual rate": partial(Usual, usual),
     }
-    for stream, make in streams.items():
+    for stream, make in known.items():
         for name, parts in peers.SAMPLERS_AND_PRUNERS.items():
             found[f"{name} [{stream}]"] = partial(_peer, name, make, parts)
         found[f"asha of ray [{stream}]"] = partial(_asha, make)
-    return {name: asked(make) for name, make in found.items()} | staged(streams)
+    return {name: asked(make) for name, make in found.items()} | staged(known)
 
 
-def staged(streams: dict[str, Callable[[], Stream]]) -> dict[str, Sweep]:
+def streams(frozen: Frozen, kind: str) -> dict[str, Callable[[], Stream]]:
+    """Makers of the three streams for an optimizer class."""
+    usual, multiplier = (frozen["multipliers"][scale][kind] for scale in (RAW_RATE, EDGE))
+    shapes = tuple(frozen["shapes"])
+    return {
+        "wide": partial(Stream, "wide"),
+        "prior": partial(Stream, "prior", usual, shapes),
+        "edge": partial(Stream, "edge", multiplier, shapes),
+    }
+
+
+def staged(known: dict[str, Callable[[], Stream]]) -> dict[str, Sweep]:
     """A few rungs for everyone, then the best in full."""
     return {
         f"{rungs} rung{'s' * (rungs > 1)}, then {kept}{label} [{stream}]": Rounds(
             make, rungs, kept, signal
         )
-        for stream, make in streams.items()
+        for stream, make in known.items()
         for signal, label in (("loss", ""), ("averaged_loss", ", averaged"))
         for rungs in (1, 3, 5)
         for kept in (3, 5)

@@ -76,6 +76,12 @@ def scheduled(task: Judged, schedule: Schedule, seed: int) -> float:
     return task.test(result.model) if math.isfinite(result.metric) else math.inf
 
 
+def has_momentum(task: Task) -> bool:
+    """Whether one-cycle can cycle the momentum of the task's optimizer."""
+    group = task.optimizer(task.model(), LOW).param_groups[0]
+    return "betas" in group or group.get("momentum", 0.0) > 0
+
+
 def ranged(family: str, choose: Callable[[np.ndarray, np.ndarray], float]) -> Any:
     """Range test, then one run of a family; its test loss and cost in steps."""
 
@@ -85,7 +91,8 @@ def ranged(family: str, choose: Callable[[np.ndarray, np.ndarray], float]) -> An
         if not len(rates):
             return math.inf, float(steps)
         peak = choose(rates, losses)
-        loss = scheduled(task, Schedule(family, peak, task.budget), seed)
+        kept = {"momentum": "kept"} if family == "one_cycle" and not has_momentum(task) else {}
+        loss = scheduled(task, Schedule(family, peak, task.budget, kept), seed)
         return loss, float(len(rates) + task.budget)
 
     return run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from replay import Choice, shape_of
+from simulate import Choice, shape_of
 from table import Run, Table
 
 from lrsearch import EdgeSampler, ScheduleSpace, StabilityPruner

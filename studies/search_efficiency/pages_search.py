@@ -8,7 +8,7 @@ import measures
 import numpy as np
 import raw
 from measures import Costs
-from retrain import METHODS
+from retrain import METHODS, SWEEPS
 from table import Table
 
 Tables = dict[str, Table]
@@ -35,9 +35,8 @@ def costs(found: Tables, workers: int = 1) -> dict[str, dict[str, list[float]]]:
 
 def quantiles(by_table: Costs) -> list[str]:
     """T50 and T90 with their intervals."""
-    cells = []
-    for q in (0.5, 0.9):
-        low, high = measures.interval(by_table, q)
+    cells, qs = [], (0.5, 0.9)
+    for q, (low, high) in zip(qs, measures.intervals(by_table, qs), strict=True):
         middle = number(measures.quantile(by_table, q))
         cells.append(f"{middle} ({number(low)} to {number(high)})")
     return cells
@@ -148,7 +147,7 @@ def _fresh(
     floor = _log_mean(cells[f"{best[0]} {best[1]}"]["test"])
     path = raw.path_of(table.name, _slug(method))
     found: list[tuple[float, float] | None] = []
-    for one in raw.load(path)["recommended"][cost]:
+    for one in raw.load(path)["recommended"][cost][:SWEEPS]:
         if one is None:
             found.append(None)
             continue

@@ -17,13 +17,14 @@ from typing import Any
 
 import families
 import optuna
-from replay import Choice
+from simulate import Choice
 from table import Run, Table
 
 from lrsearch.search._alignment import alignment
 
 LOW, HIGH = 1e-5, 10.0
 HALF = 1.5  # octaves to either side
+FREE = "train_loss"  # the one signal that no evaluation is paid for
 FOURS, THREES = (1, 4, 16), (1, 3, 9)  # rungs at which halving by four, and by three, decides
 
 
@@ -70,7 +71,7 @@ class Peer:
         sampler: Makes one from a seed.
         pruner: Makes one from the number of rungs.
         signal: Column reported at rungs; "loss" is the validation loss, "averaged_loss" that of
-            averaged weights.
+            averaged weights, "train_loss" the mean training loss since the last rung, for free.
         values_lost: Whether a diverged run is given a value, or pruned.
         rungs: Where it looks; everywhere by default. Halving decides at few rungs, and in between
             an evaluation would be paid for nothing.
@@ -85,7 +86,7 @@ class Peer:
     values_lost: bool = False
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
-        self.price = table.price("evaluate")
+        self.price = 0.0 if self.signal == FREE else table.price("evaluate")
         spent = self.stream.begin(table, seed)
         pruner = self.pruner(len(table.marks)) if self.pruner else optuna.pruners.NopPruner()
         study = optuna.create_study(
@@ -145,6 +146,14 @@ SAMPLERS_AND_PRUNERS: dict[str, dict[str, Any]] = {
     "tpe + median": {"sampler": tpe, "pruner": median, "signal": "loss"},
     "tpe + halving": {"sampler": tpe, "pruner": halving, "signal": "loss", "rungs": FOURS},
     "tpe + hyperband": {"sampler": tpe, "pruner": hyperband, "signal": "loss", "rungs": THREES},
+    "tpe + median, training loss": {"sampler": tpe, "pruner": median, "signal": FREE},
+    "tpe + hyperband, training loss": {"sampler": tpe, "pruner": hyperband, "signal": FREE},
+    "random + halving, training loss": {
+        "sampler": random,
+        "pruner": halving,
+        "signal": FREE,
+        "rungs": FOURS,
+    },
     "random + halving": {"sampler": random, "pruner": halving, "signal": "loss", "rungs": FOURS},
     "random + halving, averaged": {
         "sampler": random,

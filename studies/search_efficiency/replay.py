@@ -1,199 +1,125 @@
-"""Search methods on a recorded table: unmodified samplers and pruners through Optuna's own API.
+"""Replay methods on one recorded table, which may be of a task that is not in this repository.
 
-A suggestion becomes the nearest recorded cell and one of its recorded seeds, drawn at random: noise
-is part of the game. Several workers run in simulated time, in which a gradient takes one unit.
-Everything is accounted in full-run equivalents: steps, evaluations, readings and the calibration,
-at the prices that the table has measured. The same seed gives the same sweep.
+    python replay.py mine.parquet                                         # ours and a few peers
+    python replay.py mine.parquet --method "tpe [wide]" --workers 4
+    python replay.py mine.parquet --sampler optuna.samplers:CmaEsSampler --pruner my.py:pruner
+    python replay.py mine.parquet --searcher my.py:Searcher               # asked and told
+
+A sampler, pruner or searcher is made anew for every sweep by what is named, called with ``seed=``
+where it takes one. They search 1e-5 to 10 and all recorded shapes, or what ``--stream`` says.
 """
 
-import heapq
+import argparse
+import inspect
 import math
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import os
+import runpy
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-import families
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import measures
 import numpy as np
 import optuna
-from optuna.trial import TrialState
-from table import Cell, Run, Table
+from asktell import AskTell
+from freeze import frozen
+from methods import Sweep, asked, methods, streams
+from peers import Peer
+from table import Table
 
-Choice = tuple[str, float]  # shape, peak learning rate
+USUAL = ("ours", "random [wide]", "tpe [wide]", "tpe + hyperband [wide]", "1 rung, then 3 [wide]")
 
 
-class Method(Protocol):
-    """What is replayed.
+def named(spec: str) -> Any:
+    """What ``module:name`` or ``file.py:name`` names.
 
-    Attributes:
-        name: What tables call it.
-        values_lost: Whether a diverged run is given a value, the loss that it began with. Else it
-            is pruned, which some samplers (GP, CMA-ES) learn nothing from.
+    Raises:
+        SystemExit: If there is no such thing.
     """
-
-    name: str
-    values_lost: bool
-
-    def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
-        """A study, and what was spent before its first trial (in gradients)."""
-        ...
-
-    def choose(self, trial: optuna.Trial) -> Choice:
-        """The trial's shape and peak, from its suggestions."""
-        ...
-
-    def looks_at(self, rung: int) -> bool:
-        """Whether it looks at a running trial there."""
-        ...
-
-    def look(self, trial: optuna.Trial, run: Run, rung: int) -> tuple[bool, float]:
-        """Look at a running trial: whether it stops, and what the look cost (in gradients)."""
-        ...
+    where, _, name = spec.rpartition(":")
+    try:
+        if where.endswith(".py"):
+            return runpy.run_path(where)[name]
+        return getattr(import_module(where), name)
+    except (ImportError, OSError, KeyError, AttributeError, ValueError) as error:
+        raise SystemExit(f"{spec!r} is no 'module:name' or 'file.py:name' here: {error}") from error
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """What a method would train with, from this much cost on.
-
-    Attributes:
-        cost: Full-run equivalents spent by then.
-        cell: The cell.
-        regret: Its truth over the best of the table, in log loss, by seeds held out of the sweep.
-        seen: The loss that the method saw of it, on the validation split.
-    """
-
-    cost: float
-    cell: Cell
-    regret: float
-    seen: float
+def made(maker: Callable[..., Any], seed: int) -> Any:
+    """What a maker makes, with a seed if it takes one."""
+    takes = "seed" in inspect.signature(maker).parameters
+    return maker(seed=seed) if takes else maker()
 
 
-@dataclass
-class Trace:
-    """A replayed sweep.
-
-    Attributes:
-        recommendations: In order of their cost; a new one wherever it changes.
-        cost: Full-run equivalents in the end.
-        trials: Number of trials begun.
-        stopped: How many of them were stopped early.
-        stops: Cells stopped early.
-    """
-
-    recommendations: list[Recommendation] = field(default_factory=list)
-    cost: float = 0.0
-    trials: int = 0
-    stopped: int = 0
-    stops: list[Cell] = field(default_factory=list)
-
-    def settled(self, tolerance: float) -> float:
-        """Cost from which on every recommendation is within the tolerance; infinite if none."""
-        since = math.inf
-        for one in self.recommendations:
-            good = one.regret <= math.log1p(tolerance)
-            since = min(since, one.cost) if good else math.inf
-        return since
-
-    def at(self, cost: float) -> Recommendation | None:
-        """What is recommended once this much has been spent; ``None`` while no trial is done."""
-        return next((r for r in reversed(self.recommendations) if r.cost <= cost), None)
+def own(options: argparse.Namespace, kind: str) -> dict[str, Sweep]:
+    """The method that the command line puts together, if any."""
+    if not (options.sampler or options.searcher or options.pruner):
+        return {}
+    source = options.searcher or options.sampler or "optuna.samplers:TPESampler"
+    maker, wrap = named(source), AskTell if options.searcher else (lambda s: s)
+    pruner = named(options.pruner) if options.pruner else None
+    name = " + ".join(s for s in (source, options.pruner) if s)
+    make_stream = streams(frozen(), kind)[options.stream]
+    return {
+        f"{name} [{options.stream}]": asked(
+            lambda: Peer(
+                name,
+                make_stream(),
+                sampler=lambda seed: wrap(made(maker, seed)),
+                pruner=(lambda rungs: made(pruner, 0)) if pruner else None,
+                signal=options.signal if pruner else None,
+            )
+        )
+    }
 
 
-@dataclass
-class _Live:
-    """A running trial."""
-
-    trial: optuna.Trial
-    cell: Cell
-    run: Run
-    rung: int = 0
-
-
-def replay(
-    table: Table, method: Method, *, seed: int, cost: float = 40.0, workers: int = 1
-) -> Trace:
-    """One sweep of a method on a table, until it has spent ``cost`` full-run equivalents."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    rng = np.random.default_rng([7, seed])
-    study, before = method.begin(table, seed)
-    whole = table.budget + table.price("evaluate")
-    trace, spent = Trace(), before
-    marks = table.marks
-    queue: list[tuple[float, int, _Live]] = []
-    count = 0
-
-    def begin(now: float) -> None:
-        nonlocal count
-        trial = study.ask()
-        cell = table.snap(*method.choose(trial))
-        chosen = int(rng.choice(table.split(cell, seed)[0]))
-        trace.trials += 1
-        push(now, _Live(trial, cell, table.runs[cell][chosen]))
-
-    def push(now: float, live: _Live) -> None:
-        """Train it up to its next rung, or to where it is lost."""
-        nonlocal count
-        count += 1
-        done = marks[live.rung - 1] if live.rung else 0
-        until = live.run.diverged_at or marks[live.rung]
-        heapq.heappush(queue, (now + min(until, marks[live.rung]) - done, count, live))
-
-    for _ in range(workers):
-        begin(0.0)
-    while queue:
-        now, _, live = heapq.heappop(queue)
-        done = marks[live.rung - 1] if live.rung else 0
-        live.rung += 1
-        reached = marks[live.rung - 1]
-        lost = 0 < live.run.diverged_at <= reached
-        spent += (live.run.diverged_at if lost else reached) - done
-        last, stop = live.rung == len(marks), lost
-        if lost:
-            if method.values_lost:
-                study.tell(live.trial, table.start)
-            else:
-                study.tell(live.trial, state=TrialState.PRUNED)
-        elif last:
-            spent += table.price("evaluate")
-            study.tell(live.trial, live.run.final)
-            recommend(trace, table, seed, study, spent / whole, live.trial, live.cell)
-        elif method.looks_at(live.rung):
-            stop, price = method.look(live.trial, live.run, live.rung)
-            spent, now = spent + price, now + price
-            if stop:
-                study.tell(live.trial, state=TrialState.PRUNED)
-        if stop and not last:
-            trace.stopped += 1
-            trace.stops.append(live.cell)
-        if not (stop or last):
-            push(now, live)
-        elif spent / whole < cost:
-            begin(now)
-    trace.cost = spent / whole
-    return trace
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", type=Path, help="made by convert.py")
+    parser.add_argument("--method", action="append", help="of methods.py; may be repeated")
+    parser.add_argument("--list", action="store_true", help="name all methods and end")
+    parser.add_argument("--sampler", help="module:maker of an Optuna sampler")
+    parser.add_argument("--searcher", help="module:maker of an ask/tell searcher (asktell.py)")
+    parser.add_argument("--pruner", help="module:maker of an Optuna pruner")
+    parser.add_argument("--signal", default="loss", help="what the pruner is told at every rung")
+    parser.add_argument("--stream", default="wide", choices=["wide", "prior", "edge"])
+    parser.add_argument("--kind", default="all", help="optimizer class of the priors: sgd, adam ..")
+    parser.add_argument("--sweeps", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--cost", type=float, default=40.0, help="full runs that a sweep spends")
+    options = parser.parse_args()
+    known = methods(frozen(), options.kind)
+    if options.list:
+        print("\n".join(known))
+        return
+    chosen = own(options, options.kind)
+    for name in options.method or (() if chosen else USUAL):
+        if name not in known:
+            parser.error(f"no method {name!r}; --list names them")
+        chosen[name] = known[name]
+    table = Table.read(options.table)
+    tolerance = table.tolerance()
+    print(f"{table.name}: best {math.exp(table.best):.4g}, tolerance {100 * tolerance:.1f} %")
+    width = max(len(name) for name in chosen)
+    print(f"{'method':<{width}}   T50   T90  never  trials")
+    for name, sweep in chosen.items():
+        traces = [
+            sweep(table, seed=seed, cost=options.cost, workers=options.workers)
+            for seed in range(options.sweeps)
+        ]
+        costs = {table.name: [trace.settled(tolerance) for trace in traces]}
+        t50, t90 = (f"{measures.quantile(costs, q):5.1f}" for q in (0.5, 0.9))
+        never = f"{100 * np.mean(np.isinf(costs[table.name])):4.0f} %"
+        trials = f"{np.mean([trace.trials for trace in traces]):7.0f}"
+        print(f"{name:<{width}} {t50} {t90} {never} {trials}", flush=True)
 
 
-def recommend(
-    trace: Trace,
-    table: Table,
-    sweep: int,
-    study: optuna.Study,
-    cost: float,
-    trial: optuna.Trial,
-    cell: Cell,
-) -> None:
-    """Note what the study recommends once this trial is done, which is its best trial so far."""
-    best = study.best_trial
-    if best.number != trial.number:
-        if not trace.recommendations:
-            return  # the best one is a diverged run that was given a value
-        cell = trace.recommendations[-1].cell
-    regret = table.judged(cell, sweep) - table.best
-    trace.recommendations.append(Recommendation(cost, cell, regret, float(best.value or 0.0)))
-
-
-def shape_of(family: str, parameters: dict[str, Any]) -> str:
-    """The recorded shape that is nearest to a family with parameters."""
-    if family == "uba":
-        phis = {s.label: s.parameters["phi"] for s in families.SHAPES.values() if s.family == "uba"}
-        wanted = math.log(float(parameters["phi"]))
-        return min(phis, key=lambda label: abs(math.log(phis[label]) - wanted))
-    return next(s.label for s in families.SHAPES.values() if s.family == family)
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    main()

@@ -12,12 +12,18 @@ import pages_signals
 import raw
 import tasks
 from freeze import frozen
+from measures import Costs
 from pages_search import Tables, costs, never, percent, quantiles
 
 SPLITS = {"development": tasks.DEVELOPMENT, "evaluation": tasks.EVALUATION}
 BEGIN, END = "<!-- made by report.py -->", "<!-- end -->"
 READMES = (raw.HERE / "README.md", raw.HERE.parents[1] / "README.md")
 STREAMS = {"wide": "1e-5 to 10, every shape", "prior": "usual rate", "edge": "in units of the edge"}
+
+
+def split(name: str) -> Tables:
+    """The recorded tables of a split."""
+    return raw.recorded(SPLITS[name])
 
 
 def page(found: Tables, title: str) -> list[str]:
@@ -47,8 +53,9 @@ def page(found: Tables, title: str) -> list[str]:
     return lines[:-1]
 
 
-def headline(found: Tables) -> list[str]:
+def headline() -> list[str]:
     """The README's table: ours, and of every stream the best peer and the usual ones."""
+    found = split("evaluation")
     seen = costs(found)
     lines = [
         "| method | rates searched | T50, full runs (95 %) | T90 (95 %) | never |",
@@ -57,23 +64,23 @@ def headline(found: Tables) -> list[str]:
     if "ours" not in seen:
         return [*lines, "| not measured yet | | | | |"]
     for name in ("oracle", "ours", "ours, no pruner"):
-        lines.append(_row(found, name, "in units of the edge" if name != "oracle" else "knows"))
+        lines.append(_row(seen, name, "in units of the edge" if name != "oracle" else "knows"))
     for stream, words in STREAMS.items():
         own = [name for name in seen if name.endswith(f"[{stream}]")]
         best = min(own, key=lambda name: (_cost(seen[name]), name))
         chosen = [f"{name} [{stream}]" for name in ("random", "tpe", "tpe + hyperband")]
         for name in (best, *(c for c in chosen if c != best)):
             mark = ", best of these" if name == best else ""
-            lines.append(_row(found, name, f"{words}{mark}"))
+            lines.append(_row(seen, name, f"{words}{mark}"))
     return lines
 
 
-def _cost(by_table: dict[str, list[float]]) -> tuple[float, float]:
+def _cost(by_table: Costs) -> tuple[float, float]:
     return measures.quantile(by_table, 0.5), measures.quantile(by_table, 0.9)
 
 
-def _row(found: Tables, name: str, words: str) -> str:
-    by = costs(found)[name]
+def _row(seen: dict[str, Costs], name: str, words: str) -> str:
+    by = seen[name]
     plain = name.split(" [")[0]
     return f"| {plain} | {words} | {' | '.join(quantiles(by))} | {percent(never(by), 0)} |"
 
@@ -88,16 +95,20 @@ def inserted(path: Path, lines: list[str]) -> None:
     path.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after)
 
 
-def main() -> None:
-    splits = {name: raw.recorded(functions) for name, functions in SPLITS.items()}
+def results() -> str:
+    """The text of results.md."""
     lines = ["# Results of studies/search_efficiency", "", "Made by report.py."]
     lines += ["", f"Constants frozen on development tables: {frozen()['hash']}."]
-    for name, found in splits.items():
-        lines += page(found, name.capitalize())
-    (raw.HERE / "results.md").write_text("\n".join(lines).rstrip() + "\n")
+    for name in SPLITS:
+        lines += page(split(name), name.capitalize())
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    (raw.HERE / "results.md").write_text(results())
     for path in READMES:
-        inserted(path, headline(splits["evaluation"]))
-    figures.draw(splits["evaluation"], raw.HERE)
+        inserted(path, headline())
+    figures.draw(split("evaluation"), raw.HERE)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 from peers import Stream
-from replay import Trace, recommend
+from simulate import Trace, recommend
 from table import Run, Table
 
 # Of a stream over six decades a twentieth is worth training in full, of a narrow one a good part.

@@ -36,7 +36,7 @@ def load() -> Iterator[Callable[[str], ModuleType]]:
 
 @pytest.fixture(scope="module")
 def study(load) -> Any:
-    names = ("table", "replay", "peers", "ours", "rungs", "measures", "streams", "rounds")
+    names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})
 
 

@@ -24,9 +24,18 @@ def test_every_task_weighs_the_same_and_endless_sweeps_count(study) -> None:
 def test_an_interval_resamples_tasks_first(study) -> None:
     """Many sweeps of two tasks that differ: the interval spans both."""
     costs = {"a": [1.0] * 500, "b": [9.0] * 500}
-    assert study.measures.interval(costs, 0.5) == (1.0, 9.0)
-    low, high = study.measures.interval({"a": list(np.linspace(1, 2, 400))}, 0.5)
+    assert study.measures.intervals(costs, [0.5]) == [(1.0, 9.0)]
+    ((low, high),) = study.measures.intervals({"a": list(np.linspace(1, 2, 400))}, [0.5])
     assert 1.4 < low < 1.5 < high < 1.6
+
+
+def test_an_interval_weighs_tasks_the_same_whatever_their_sweeps(study) -> None:
+    """Each task settles at its own cost: all resamples of the pair are medians of two points."""
+    (half, most) = study.measures.intervals({"a": [1.0] * 300, "b": [9.0] * 3}, [0.5, 0.9])
+    assert half == (1.0, 9.0)
+    assert most == (1.0, 9.0)
+    ((low, high),) = study.measures.intervals({"a": [1.0, INF]}, [0.5])
+    assert (low, high) == (1.0, INF)
 
 
 def test_a_stream_has_no_trajectory_twice(study, table) -> None:

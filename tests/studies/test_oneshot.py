@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -49,6 +50,16 @@ def test_a_ranged_run_trains_and_costs_both_parts(oneshot, task, family) -> None
     loss, steps = oneshot.ranged(family, oneshot.lowest)(task, 0)
     assert loss < 1.0
     assert 105 < steps <= 120
+
+
+def test_one_cycle_leaves_momentum_alone_where_there_is_none(oneshot, task) -> None:
+    def sgd(model: Any, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=rate)
+
+    plain = dataclasses.replace(task, optimizer=sgd, budget=40)
+    assert not oneshot.has_momentum(plain)
+    loss, _ = oneshot.ranged("one_cycle", oneshot.lowest)(plain, 0)
+    assert np.isfinite(loss)
 
 
 def test_an_optimizer_of_ones_own_is_annealed_and_switched(oneshot, task) -> None:

@@ -141,8 +141,25 @@ def mine():
 '''
 
 
+SEARCHER = """
+import random
+
+
+class Searcher:
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def ask(self):
+        return {"shape": "constant", "learning_rate": 10 ** self.random.uniform(-2, 0)}
+
+    def tell(self, suggestion, loss):
+        assert suggestion["shape"] == "constant"
+        assert loss is None or loss > 0
+"""
+
+
 @pytest.mark.timeout(280)
-def test_a_task_of_ones_own_is_recorded_resumed_and_converted(tmp_path: Path) -> None:
+def test_a_task_of_ones_own_is_recorded_resumed_converted_and_replayed(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "outside.py").write_text(OUTSIDE)
     out = tmp_path / "mine"
@@ -178,6 +195,13 @@ def test_a_task_of_ones_own_is_recorded_resumed_and_converted(tmp_path: Path) ->
     assert about["prices"]["train"] == 1.0
     assert about["edges"][0]["learning_rate"] > 0
     assert np.isfinite(table["final_loss"].to_numpy()).mean() > 0.5
+    replayed = [sys.executable, str(STUDY / "replay.py"), "mine.parquet", "--sweeps", "2"]
+    replayed += ["--cost", "4", "--method", "oracle"]
+    assert "mine: best" in run([*replayed, "--method", "random [wide]"])
+    (tmp_path / "searcher.py").write_text(SEARCHER)
+    lines = run([*replayed, "--searcher", "searcher.py:Searcher", "--workers", "2"]).splitlines()
+    assert lines[2].startswith("searcher.py:Searcher [wide]")
+    assert lines[3].split()[:3] == ["oracle", "1.0", "1.0"]
     other = subprocess.run(
         [*order, "--budget", "40"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

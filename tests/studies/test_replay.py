@@ -34,7 +34,7 @@ class Fixed:
 
 
 def test_a_full_run_costs_one_and_the_best_is_found_at_once(study, table) -> None:
-    trace = study.replay.replay(table, Fixed("linear", -12), seed=0, cost=5.0)
+    trace = study.simulate.replay(table, Fixed("linear", -12), seed=0, cost=5.0)
     assert trace.trials == 5
     assert trace.cost == pytest.approx(5.0)
     assert trace.settled(0.05) == pytest.approx(1.0)
@@ -44,7 +44,7 @@ def test_a_full_run_costs_one_and_the_best_is_found_at_once(study, table) -> Non
 @pytest.mark.parametrize("workers", [1, 3])
 def test_stopped_runs_cost_their_steps_and_their_looks(study, table, workers) -> None:
     method = Fixed("linear", -12, stop_at=4)
-    trace = study.replay.replay(table, method, seed=0, cost=3.0, workers=workers)
+    trace = study.simulate.replay(table, method, seed=0, cost=3.0, workers=workers)
     each = (20 + 4 * 3.0) / (BUDGET + EVALUATION)
     assert trace.cost == pytest.approx(trace.trials * each)
     assert trace.stopped == trace.trials
@@ -52,8 +52,15 @@ def test_stopped_runs_cost_their_steps_and_their_looks(study, table, workers) ->
     assert math.ceil(3.0 / each) <= trace.trials < math.ceil(3.0 / each) + workers
 
 
+def test_workers_side_by_side_have_all_spent_when_the_first_is_done(study, table) -> None:
+    trace = study.simulate.replay(table, Fixed("linear", -12), seed=0, cost=1.0, workers=4)
+    assert [one.cost for one in trace.recommendations] == pytest.approx([4.0] * 4)
+    late = study.simulate.replay(table, Fixed("linear", -12), seed=0, cost=6.0, workers=4)
+    assert late.cost == pytest.approx(8.0)
+
+
 def test_a_diverged_run_costs_the_steps_that_it_took(study, table) -> None:
-    trace = study.replay.replay(table, Fixed("linear", -2), seed=0, cost=1.0)
+    trace = study.simulate.replay(table, Fixed("linear", -2), seed=0, cost=1.0)
     assert trace.cost == pytest.approx(trace.trials * 7 / (BUDGET + EVALUATION))
     assert trace.stopped == trace.trials
     assert trace.recommendations == []
@@ -68,7 +75,7 @@ def test_a_lost_run_gets_the_loss_that_it_began_with_where_that_is_asked(study, 
             return self.study, spent
 
     method = Valued("linear", -2)
-    study.replay.replay(table, method, seed=0, cost=0.5)
+    study.simulate.replay(table, method, seed=0, cost=0.5)
     assert {t.value for t in method.study.trials} == {2.0}
 
 
@@ -106,15 +113,15 @@ def test_shapes_trained_together_get_different_seeds(table) -> None:
 
 def test_settled_is_no_first_hit(study) -> None:
     def trace(*pairs: tuple[float, float]) -> Any:
-        one = study.replay.Recommendation
-        return study.replay.Trace([one(cost, ("linear", 0), r, 0.5) for cost, r in pairs])
+        one = study.simulate.Recommendation
+        return study.simulate.Trace([one(cost, ("linear", 0), r, 0.5) for cost, r in pairs])
 
     found = trace((1.0, 0.0), (2.0, 0.5), (3.0, 0.01))
     assert found.settled(0.02) == 3.0
     assert found.at(0.5) is None
     assert [found.at(cost).regret for cost in (1.0, 2.9)] == [0.0, 0.5]
     assert trace((1.0, 0.0), (2.0, 0.5)).settled(0.02) == math.inf
-    assert study.replay.Trace().settled(0.02) == math.inf
+    assert study.simulate.Trace().settled(0.02) == math.inf
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "tpe + median", "tpe + hyperband"])
@@ -123,7 +130,7 @@ def test_peers_on_the_wide_stream_give_the_same_sweep_for_the_same_seed(study, t
 
     def sweep(seed: int) -> Any:
         peer = study.peers.Peer(name, study.peers.Stream("wide"), **parts)
-        return study.replay.replay(table, peer, seed=seed, cost=8.0, workers=2)
+        return study.simulate.replay(table, peer, seed=seed, cost=8.0, workers=2)
 
     first, again, other = sweep(1), sweep(1), sweep(2)
     assert first == again
@@ -137,7 +144,7 @@ def test_asha_of_ray_stops_what_lags_and_pays_for_its_looks(study, table, load) 
 
     def sweep(seed: int) -> Any:
         peer = asha.RayAsha("asha", study.peers.Stream("wide"))
-        return study.replay.replay(table, peer, seed=seed, cost=8.0)
+        return study.simulate.replay(table, peer, seed=seed, cost=8.0)
 
     first = sweep(1)
     assert first == sweep(1)
@@ -149,7 +156,7 @@ def test_a_prior_narrows_the_stream(study, table) -> None:
     peer = study.peers.Peer(
         "random", study.peers.Stream("prior", 2.0**-3, ("linear",)), study.peers.random
     )
-    trace = study.replay.replay(table, peer, seed=0, cost=20.0)
+    trace = study.simulate.replay(table, peer, seed=0, cost=20.0)
     assert {r.cell[0] for r in trace.recommendations} == {"linear"}
     assert all(-18 <= r.cell[1] <= -6 for r in trace.recommendations)
     assert trace.settled(0.05) < 20
@@ -158,12 +165,12 @@ def test_a_prior_narrows_the_stream(study, table) -> None:
 def test_ours_pays_for_its_edge_and_its_readings(study, table) -> None:
     families = ("constant", "linear", "wsd")
     with_pruner = study.ours.Ours(families=families)
-    trace = study.replay.replay(table, with_pruner, seed=0, cost=10.0)
+    trace = study.simulate.replay(table, with_pruner, seed=0, cost=10.0)
     whole = BUDGET + EVALUATION
     assert trace.recommendations[0].cost == pytest.approx(
         (50 + BUDGET + EVALUATION + 11 * READING) / whole, abs=0.05
     )
-    blind = study.replay.replay(
+    blind = study.simulate.replay(
         table, study.ours.Ours(pruner=False, families=families), seed=0, cost=10.0
     )
     assert blind.recommendations[0].cost == pytest.approx((50 + whole) / whole)
