@@ -22,15 +22,22 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f} %" if math.isfinite(value) else "diverged"
 
 
+def replayed(found: Tables, workers: int = 1) -> list[Table]:
+    """Tables that methods have been replayed on."""
+    each = found.values()
+    return [t for t in each if any((raw.RAW / t.name).glob(f"*-{workers}.json"))]
+
+
 def costs(found: Tables, workers: int = 1) -> dict[str, dict[str, list[float]]]:
-    """Method -> table -> cost of every sweep until it settled; methods that every table has."""
+    """Method -> table -> cost of every sweep until it settled; methods that all of these have."""
     seen: dict[str, dict[str, list[float]]] = {}
-    for table in found.values():
+    tables = replayed(found, workers)
+    for table in tables:
         for path in sorted((raw.RAW / table.name).glob(f"*-{workers}.json")):
             document = raw.load(path)
             own = [float(value) for value in document["settled"]]
             seen.setdefault(document["method"], {})[table.name] = own
-    return {method: by for method, by in seen.items() if len(by) == len(found)}
+    return {method: by for method, by in seen.items() if len(by) == len(tables)}
 
 
 def quantiles(by_table: Costs) -> list[str]:
@@ -49,7 +56,11 @@ def never(by_table: Costs) -> float:
 def settled(found: Tables, workers: int = 1) -> list[str]:
     """T50 and T90 of every method, the cheapest first."""
     seen = costs(found, workers)
+    if not seen:
+        return ["Not measured yet."]
     lines = [
+        f"Tables: {', '.join(table.name for table in replayed(found, workers))}.",
+        "",
         "| method | T50 (95 %) | T90 (95 %) | never | T50 of its worst table |",
         "|---|---|---|---|---|",
     ]

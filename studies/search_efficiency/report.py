@@ -72,7 +72,8 @@ def headline() -> list[str]:
         for name in (best, *(c for c in chosen if c != best)):
             mark = ", best of these" if name == best else ""
             lines.append(_row(seen, name, f"{words}{mark}"))
-    return lines
+    names = ", ".join(table.name for table in pages_search.replayed(found))
+    return [*lines, "", f"Tables: {names}. Intervals resample tasks, then sweeps."]
 
 
 def _cost(by_table: Costs) -> tuple[float, float]:
