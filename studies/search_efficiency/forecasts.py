@@ -3,8 +3,8 @@
     python forecasts.py [--tables fashion_sgd ...] [--streams 300]
 
 - Spearman's rank correlation of the signal with the final test loss of the same run
-- log-score: mean log density of a Gaussian about the signal's own prediction, in nats; its
-  offset and width at each rung are fitted on development tables (`freeze.py`)
+- log-score: mean log density of the final validation loss under a Gaussian about the signal, in
+  nats of log loss; its offset and width at each rung are fitted on development tables (`freeze.py`)
 - how often keeping the three best of a stream of 16 by the signal loses the stream's best
 
 Contenders are runs of cells whose truth is within 1.5 times the best; the hopeless are told apart
@@ -41,12 +41,12 @@ def contenders(table: Table) -> list[Run]:
     return [run for run in runs if math.isfinite(run.test)]
 
 
-def pairs(runs: list[Run], signal: str, rung: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log signal at a rung and log final loss, of the runs that have both."""
+def logs(runs: list[Run], signal: str, rung: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logs of the signal at a rung, of the final validation and of the final test loss."""
     seen = np.array([run.rungs[SIGNALS[signal]][rung - 1] for run in runs], float)
-    final = np.array([run.test for run in runs], float)
-    both = np.isfinite(seen) & (seen > 0) & (final > 0)
-    return np.log(seen[both]), np.log(final[both])
+    final, test = (np.array([getattr(r, n) for r in runs], float) for n in ("final", "test"))
+    known = np.isfinite(seen) & (seen > 0) & (final > 0) & (test > 0)
+    return np.log(seen[known]), np.log(final[known]), np.log(test[known])
 
 
 def fitted(tables: list[Table]) -> Fit:
@@ -56,7 +56,7 @@ def fitted(tables: list[Table]) -> Fit:
         for rung in RUNGS:
             rests = []
             for table in tables:
-                seen, final = pairs(contenders(table), signal, rung)
+                seen, final, _ = logs(contenders(table), signal, rung)
                 if len(seen) >= FEWEST:
                     rests.append(final - seen)
             if rests:
@@ -82,11 +82,11 @@ def measured(table: Table, fit: Fit, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for signal in SIGNALS:
         for rung in (*RUNGS, len(table.marks)):
-            seen, final = pairs(runs, signal, rung)
+            seen, final, test = logs(runs, signal, rung)
             if len(seen) < FEWEST:
                 continue
             row: dict[str, Any] = {"runs": len(seen)}
-            row["spearman"] = round(float(spearmanr(seen, final).statistic), 4)
+            row["spearman"] = round(float(spearmanr(seen, test).statistic), 4)
             if known := fit.get(signal, {}).get(str(rung)):
                 scores = norm.logpdf(final, seen + known[0], known[1])
                 row["log_score"] = round(float(scores.mean()), 4)

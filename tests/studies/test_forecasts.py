@@ -29,7 +29,7 @@ def test_a_signal_that_says_the_order_is_ranked_one(forecasts, table) -> None:
 
 def test_an_offset_is_fitted_and_scored_by_its_own_width(forecasts, table) -> None:
     fit = forecasts.fitted([table])
-    seen, final = forecasts.pairs(forecasts.contenders(table), "validation loss", 8)
+    seen, final, _ = forecasts.logs(forecasts.contenders(table), "validation loss", 8)
     offset, width = fit["validation loss"]["8"]
     assert offset == pytest.approx(np.mean(final - seen))
     assert width == pytest.approx(np.std(final - seen))
