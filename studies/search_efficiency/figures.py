@@ -42,7 +42,7 @@ def share_settled(axes: Axes, found: Tables) -> None:
     axes.set_ylabel("share of sweeps settled on a good schedule")
     axes.set_ylim(0, 1.02)
     if seen:
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def frontier(axes: Axes, found: Tables) -> None:
@@ -94,7 +94,7 @@ def frontier(axes: Axes, found: Tables) -> None:
 def draw(found: Tables, folder: Path) -> None:
     """settled.png and stops.png."""
     for name, plot in (("settled", share_settled), ("stops", frontier)):
-        figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
         plot(axes, found)
         figure.savefig(folder / f"{name}.png", dpi=140, metadata={"Software": None})
         plt.close(figure)

@@ -1,0 +1,70 @@
+"""The instrument itself: what is committed comes out again, to the last digit that is printed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+METHODS = (
+    "oracle",
+    "ours",
+    "tpe [wide]",
+    "random + halving [edge]",
+    "1 rung, then 3 [prior]",
+)
+FUNCTION = "fashion_sgd"
+FEW = 3
+
+
+@pytest.fixture(scope="module")
+def judge(load) -> Any:
+    for package in ("pyarrow", "matplotlib"):
+        pytest.importorskip(package)
+    names = ("raw", "freeze", "methods", "compare", "stops", "streams", "forecasts", "report")
+    return SimpleNamespace(**{name: load(name) for name in names})
+
+
+@pytest.fixture(scope="module")
+def recorded(judge) -> Any:
+    (table,) = judge.raw.recorded([FUNCTION]).values()
+    return table
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_committed_sweeps_come_out_again(judge, recorded, method: str) -> None:
+    committed = judge.raw.load(judge.compare.path_of(recorded.name, method, 1))
+    sweep = judge.methods.methods(judge.freeze.frozen(), "sgd")[method]
+    for seed in range(FEW):
+        trace = sweep(recorded, seed=seed, cost=judge.compare.COST, workers=1)
+        settled = trace.settled(committed["tolerance"])
+        assert settled == pytest.approx(float(committed["settled"][seed]), abs=1e-4)
+        assert trace.trials == committed["trials"][seed]
+        assert trace.stopped == committed["stopped"][seed]
+
+
+def test_committed_wrong_stops_come_out_again(judge, recorded) -> None:
+    committed = judge.raw.load(judge.raw.path_of(recorded.name, "stops"))
+    rule, count = judge.stops.rules()["3 rungs, then 5, averaged"], committed["streams"]
+    seen = [
+        judge.streams.outcome(recorded, rule, 8, seed, committed["tolerance"])
+        for seed in range(count)
+    ]
+    row = committed["sizes"]["8"]["3 rungs, then 5, averaged"]
+    assert sum(s.wrong for s in seen) / count == pytest.approx(row["wrong"])
+    assert sum(s.saved for s in seen) / count == pytest.approx(row["saved"], abs=1e-4)
+
+
+def test_constants_follow_from_the_development_tables_alone(judge) -> None:
+    constants = judge.freeze.frozen()
+    assert judge.freeze.digest(constants) == constants["hash"]
+    assert judge.freeze.refitted() == constants
+
+
+def test_the_report_is_what_the_raw_results_say(judge) -> None:
+    assert judge.report.results() == (judge.raw.HERE / "results.md").read_text()
+    for path in judge.report.READMES:
+        text = path.read_text()
+        inside = text.split(judge.report.BEGIN)[1].split(judge.report.END)[0]
+        assert inside.strip() == "\n".join(judge.report.headline()).strip()
