@@ -201,7 +201,7 @@ def test_a_task_of_ones_own_is_recorded_resumed_converted_and_replayed(tmp_path:
     (tmp_path / "searcher.py").write_text(SEARCHER)
     lines = run([*replayed, "--searcher", "searcher.py:Searcher", "--workers", "2"]).splitlines()
     assert lines[2].startswith("searcher.py:Searcher [wide]")
-    assert lines[3].split()[:3] == ["oracle", "1.0", "1.0"]
+    assert lines[3].split()[:3] == ["oracle", "2.0", "2.0"]  # two side by side
     other = subprocess.run(
         [*order, "--budget", "40"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
