@@ -6,7 +6,6 @@ python report.py
 from pathlib import Path
 
 import figures
-import measures
 import pages_search
 import pages_signals
 import raw
@@ -67,17 +66,13 @@ def headline() -> list[str]:
         lines.append(_row(seen, name, "in units of the edge" if name != "oracle" else "knows"))
     for stream, words in STREAMS.items():
         own = [name for name in seen if name.endswith(f"[{stream}]")]
-        best = min(own, key=lambda name: (_cost(seen[name]), name))
+        best = min(own, key=lambda name: (pages_search.order(seen[name]), name))
         chosen = [f"{name} [{stream}]" for name in ("random", "tpe", "tpe + hyperband")]
         for name in (best, *(c for c in chosen if c != best)):
             mark = ", best of these" if name == best else ""
             lines.append(_row(seen, name, f"{words}{mark}"))
     names = ", ".join(table.name for table in pages_search.replayed(found))
     return [*lines, "", f"Tables: {names}. Intervals resample tasks, then sweeps."]
-
-
-def _cost(by_table: Costs) -> tuple[float, float]:
-    return measures.quantile(by_table, 0.5), measures.quantile(by_table, 0.9)
 
 
 def _row(seen: dict[str, Costs], name: str, words: str) -> str:
