@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import grid
 import optuna
 import peers
 from ours import Ours
 from peers import Peer, Stream
-from rounds import Rounds
+from rounds import VARIANTS, Rounds
 from scales import EDGE, RAW_RATE
 from simulate import Choice, Method, Trace, replay
 from table import Run, Table
@@ -27,8 +28,8 @@ class Oracle:
     name, values_lost = "oracle", False
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
-        label, k = min(table.truth, key=lambda cell: (table.truth[cell], cell))
-        self.choice = label, 2.0 ** (k / 4)
+        label, k = table.best_cell
+        self.choice = label, grid.rate(k)
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)), 0.0
 
     def choose(self, trial: optuna.Trial) -> Choice:
@@ -103,13 +104,9 @@ def streams(frozen: Frozen, kind: str) -> dict[str, Callable[[], Stream]]:
 def staged(known: dict[str, Callable[[], Stream]]) -> dict[str, Sweep]:
     """A few rungs for everyone, then the best in full."""
     return {
-        f"{rungs} rung{'s' * (rungs > 1)}, then {kept}{label} [{stream}]": Rounds(
-            make, rungs, kept, signal
-        )
+        f"{name} [{stream}]": Rounds(make, *variant)
         for stream, make in known.items()
-        for signal, label in (("loss", ""), ("averaged_loss", ", averaged"))
-        for rungs in (1, 3, 5)
-        for kept in (3, 5)
+        for name, variant in VARIANTS.items()
     }
 
 

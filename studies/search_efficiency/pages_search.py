@@ -7,6 +7,7 @@ from typing import Any
 import measures
 import numpy as np
 import raw
+from compare import KEPT, path_of
 from measures import Costs
 from retrain import METHODS, SWEEPS
 from table import Table
@@ -14,8 +15,8 @@ from table import Table
 Tables = dict[str, Table]
 
 
-def number(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "never"
+def number(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "never"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -135,7 +136,7 @@ def cursed(found: Tables) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for method in METHODS:
-        for cost in ("3", "10", "40"):
+        for cost in map(str, KEPT):
             curse, regret, none = [], [], []
             for table in (t for t in found.values() if t.name in known):
                 each = _fresh(table, method, cost, known[table.name])
@@ -155,9 +156,9 @@ def _fresh(
     table: Table, method: str, cost: str, cells: dict[str, Any]
 ) -> list[tuple[float, float] | None]:
     """Of every sweep: log of seen over fresh validation loss, and log test loss over the best's."""
-    best = min(table.truth, key=lambda cell: (table.truth[cell], cell))
-    floor = _log_mean(cells[f"{best[0]} {best[1]}"]["test"])
-    path = raw.path_of(table.name, _slug(method))
+    label, k = table.best_cell
+    floor = _log_mean(cells[f"{label} {k}"]["test"])
+    path = path_of(table.name, method, 1)
     found: list[tuple[float, float] | None] = []
     for one in raw.load(path)["recommended"][cost][:SWEEPS]:
         if one is None:
@@ -167,12 +168,6 @@ def _fresh(
         seen = math.log(one[2]) - _log_mean(own["validation"])
         found.append((seen, _log_mean(own["test"]) - floor))
     return found
-
-
-def _slug(method: str) -> str:
-    from compare import slug
-
-    return slug(method, 1)
 
 
 def _log_mean(losses: Iterable[Any]) -> float:

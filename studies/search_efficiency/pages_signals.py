@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import forecasts
+import grid
 import measures
 import numpy as np
 import raw
@@ -18,10 +19,10 @@ def recorded(found: Tables) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for table in found.values():
-        best = min(table.truth, key=lambda c: (table.truth[c], c))
+        label, k = table.best_cell
         lines.append(
             f"| {table.name} | {sum(len(r) for r in table.runs.values()):,} | {table.budget:,} "
-            f"| {math.exp(table.best):.4f} | {best[0]}, {2 ** (best[1] / 4):.3g} "
+            f"| {math.exp(table.best):.4f} | {label}, {grid.rate(k):.3g} "
             f"| {percent(table.noise)} | {percent(table.tolerance())} |"
         )
     return lines
@@ -39,7 +40,7 @@ def transfers(found: Tables, constants: dict[str, Any]) -> list[str]:
         octaves, one, own, deviations, cost = {}, [], [], [], []
         for function, table in found.items():
             scale = scales(table)[name]
-            kind = multipliers.get(tasks.CLASSES[function], math.nan)
+            kind = multipliers[tasks.CLASSES[function]]
             seen = measures.transfer(table, scale["rates"], multipliers["all"])
             octaves[table.name] = [o - math.log2(multipliers["all"]) for o in seen.octaves]
             one.append(seen.regret)

@@ -15,6 +15,7 @@ from measures import Costs
 from pages_search import Tables, costs, never, percent, quantiles
 
 SPLITS = {"development": tasks.DEVELOPMENT, "evaluation": tasks.EVALUATION}
+TITLES = {"development": "Development: constants were fitted here", "evaluation": "Evaluation"}
 BEGIN, END = "<!-- made by report.py -->", "<!-- end -->"
 READMES = (raw.HERE / "README.md", raw.HERE.parents[1] / "README.md")
 STREAMS = {"wide": "1e-5 to 10, every shape", "prior": "usual rate", "edge": "in units of the edge"}
@@ -96,7 +97,7 @@ def results() -> str:
     lines = ["# Results of studies/search_efficiency", "", "Made by report.py."]
     lines += ["", f"Constants frozen on development tables: {frozen()['hash']}."]
     for name in SPLITS:
-        lines += page(split(name), name.capitalize())
+        lines += page(split(name), TITLES[name])
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -18,6 +18,13 @@ from table import Run, Table
 
 # Of a stream over six decades a twentieth is worth training in full, of a narrow one a good part.
 POOL = {"wide": 32, "prior": 16, "edge": 16}
+# Name -> rungs for everyone, how many go on, and the column that says which.
+VARIANTS = {
+    f"{rungs} rung{'s' * (rungs > 1)}, then {kept}{label}": (rungs, kept, signal)
+    for signal, label in (("loss", ""), ("averaged_loss", ", averaged"))
+    for rungs in (1, 3, 5)
+    for kept in (3, 5)
+}
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Trace:
     """A replayed sweep.
 
     Attributes:
-        recommendations: In order of their cost; a new one wherever it changes.
+        recommendations: In order of their cost, one whenever a trial is done.
         cost: Full-run equivalents in the end.
         trials: Number of trials begun.
         stopped: How many of them were stopped early.
@@ -191,7 +191,7 @@ def recommend(
             return  # the best one is a diverged run that was given a value
         cell = trace.recommendations[-1].cell
     regret = table.judged(cell, sweep) - table.best
-    trace.recommendations.append(Recommendation(cost, cell, regret, float(best.value or 0.0)))
+    trace.recommendations.append(Recommendation(cost, cell, regret, study.best_value))
 
 
 def shape_of(family: str, parameters: dict[str, Any]) -> str:

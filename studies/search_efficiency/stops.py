@@ -8,6 +8,7 @@ from typing import Any
 import raw
 import streams
 from methods import ALL_BUT_GRADIENT, ALL_BUT_LOSS, CURVATURE
+from rounds import VARIANTS
 from streams import Rule
 from table import Table
 
@@ -24,12 +25,7 @@ def rules() -> dict[str, Rule]:
         "ours, divergence only": streams.ours(ALL_BUT_LOSS),
         "ours, curvature of other runs": streams.ours(shuffled=True),
     }
-    for signal, label in (("loss", ""), ("averaged_loss", ", averaged")):
-        for rungs in (1, 3, 5):
-            for kept in (3, 5):
-                name = f"{rungs} rung{'s' * (rungs > 1)}, then {kept}{label}"
-                found[name] = streams.staged(rungs, kept, signal)
-    return found
+    return found | {name: streams.staged(*variant) for name, variant in VARIANTS.items()}
 
 
 def run(table: Table, count: int) -> dict[str, Any]:

@@ -89,6 +89,11 @@ class Table:
         """Smallest truth."""
         return min(self.truth.values())
 
+    @cached_property
+    def best_cell(self) -> Cell:
+        """The cell with the smallest truth."""
+        return min(self.truth, key=lambda cell: (self.truth[cell], cell))
+
     @property
     def marks(self) -> list[int]:
         """Steps at which the rungs lie."""
