@@ -5,11 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def perceptron(width: int) -> nn.Module:
-    """784 - width - width - 10, ReLU."""
+def perceptron(width: int, *, pooled: bool = False) -> nn.Module:
+    """784 - width - width - 10, ReLU; ``pooled`` sees the means of 2 x 2 pixels, 196 inputs."""
+    seen: list[nn.Module] = [nn.AvgPool2d(2)] if pooled else []
     return nn.Sequential(
+        *seen,
         nn.Flatten(),
-        nn.Linear(784, width),
+        nn.Linear(196 if pooled else 784, width),
         nn.ReLU(),
         nn.Linear(width, width),
         nn.ReLU(),

@@ -105,15 +105,15 @@ def mnist_nesterov_4000() -> Judged:
 
 
 def mnist_nesterov_wide() -> Judged:
-    """Four times the width, batches of 512."""
+    """Four times the width, batches of 512, images of 14 x 14."""
     return image_task(
         "mnist-nesterov-wide",
         "mnist",
-        partial(models.perceptron, 512),
+        partial(models.perceptron, 512, pooled=True),
         NESTEROV,
         loss=squared_error,
         batch_size=512,
-        budget=300,
+        budget=200,
     )
 
 
