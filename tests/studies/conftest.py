@@ -6,6 +6,7 @@ import importlib
 import math
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,22 +17,38 @@ import pytest
 BUDGET, EVALUATION, READING = 100, 4.0, 2.0
 BEST = {"linear": -12, "wsd": -15, "constant": -18}
 CLIFF = -4
-STUDY = Path(__file__).parents[2] / "studies" / "search_efficiency"
+STUDIES = Path(__file__).parents[2] / "studies"
+STUDY = STUDIES / "search_efficiency"
+Load = Callable[[str], ModuleType]
 
 
-@pytest.fixture(scope="module")
-def load() -> Iterator[Callable[[str], ModuleType]]:
-    """Load a module of `studies/search_efficiency` by name."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(STUDY))
+@contextmanager
+def modules_of(folder: Path) -> Iterator[Load]:
+    """Import from a study's folder; afterwards the path and the modules are as they were."""
+    before, path = set(sys.modules), list(sys.path)
+    sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module
     finally:
-        sys.path.remove(str(STUDY))
+        sys.path[:] = path
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and Path(origin).parent == STUDY:
+            if origin and STUDIES in Path(origin).parents:
                 del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def load() -> Iterator[Load]:
+    """Load a module of `studies/search_efficiency` by name."""
+    with modules_of(STUDY) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Iterator[Load]:
+    """Load a module of `studies/edge_calibration` by name."""
+    with modules_of(STUDIES / "edge_calibration") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

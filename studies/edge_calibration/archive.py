@@ -1,0 +1,27 @@
+"""Raw results as compressed JSON, written whole or not at all."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+RAW = Path(__file__).parent / "raw"
+
+
+def path_of(task: str) -> Path:
+    """Where the ladder of a task lies."""
+    return RAW / f"{task}.json.gz"
+
+
+def load(path: Path) -> dict[str, Any]:
+    with gzip.open(path, "rt") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
+def save(path: Path, document: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    with gzip.GzipFile(scratch, "wb", mtime=0) as file:
+        file.write(json.dumps(document).encode())
+    scratch.replace(path)
