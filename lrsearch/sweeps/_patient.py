@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import BaseHeartbeat
@@ -141,6 +142,26 @@ class PatientStorage(BaseStorage, BaseHeartbeat):
             lambda: self.inner.set_trial_state_values(trial_id, state, values), again
         )
 
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """As the storage within, for a trial too that its server has not listed since it began.
+
+        Optuna's cache over a database knows a trial for this one call only if it has made or listed
+        it: a proxy begun again in between answers that there is none.
+        """
+        arguments = (trial_id, param_name, param_value_internal, distribution)
+        try:
+            self._call("set_trial_param", *arguments)
+        except KeyError:
+            for study in self.get_all_studies():
+                self.get_all_trials(study._study_id, deepcopy=False)
+            self._call("set_trial_param", *arguments)
+
     set_study_user_attr = _patient(BaseStorage.set_study_user_attr)
     set_study_system_attr = _patient(BaseStorage.set_study_system_attr)
     get_study_id_from_name = _patient(BaseStorage.get_study_id_from_name)
@@ -149,7 +170,6 @@ class PatientStorage(BaseStorage, BaseHeartbeat):
     get_study_user_attrs = _patient(BaseStorage.get_study_user_attrs)
     get_study_system_attrs = _patient(BaseStorage.get_study_system_attrs)
     get_all_studies = _patient(BaseStorage.get_all_studies)
-    set_trial_param = _patient(BaseStorage.set_trial_param)
     get_trial_id_from_study_id_trial_number = _patient(
         BaseStorage.get_trial_id_from_study_id_trial_number
     )

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
-from lrsearch.integrations.optuna import ATTEMPTS_KEY, COST_KEY
+from lrsearch.integrations.optuna import ATTEMPTS_KEY, COST_KEY, ERROR_KEY
 from lrsearch.sweeps import open_storage, open_study
 
 CALIBRATION = 1e-3  # the rate that a calibration makes its optimizer with
@@ -96,6 +96,7 @@ class Accounts:
         wanted = trials if isinstance(trials, range) else range(trials, trials + 1)
         assert len(found) in wanted
         assert [t.number for t in found] == list(range(len(found)))
+        assert [t.user_attrs.get(ERROR_KEY) for t in found if t.state.name == "FAIL"] == []
         assert {t.state.name for t in found} <= {"COMPLETE", "PRUNED"}
         starts = [start for t in found for start in t.user_attrs[ATTEMPTS_KEY]]
         assert len(starts) == len(found) + killed

@@ -116,6 +116,20 @@ def test_a_study_comes_out_as_if_nothing_had_been(
     assert [study.ask().number for _ in range(2)] == [1, 2]
 
 
+def test_a_server_that_was_begun_again_knows_a_trial_it_has_not_listed(tmp_path: Path) -> None:
+    """Between a trial's creation and its first parameter; Optuna's cache forgets it alone."""
+    url, x = f"sqlite:///{tmp_path}/s.db", FloatDistribution(0.0, 1.0)
+    study_id = get_storage(url).create_new_study([StudyDirection.MINIMIZE], "s")
+    trial_id = get_storage(url).create_new_trial(study_id)
+    with pytest.raises(KeyError):
+        get_storage(url).set_trial_param(trial_id, "x", 0.5, x)
+    storage = PatientStorage(get_storage(url))
+    storage.set_trial_param(trial_id, "x", 0.5, x)
+    assert storage.get_trial(trial_id).params == {"x": 0.5}
+    with pytest.raises(KeyError):
+        storage.set_trial_param(trial_id + 1, "x", 0.5, x)
+
+
 def test_a_template_is_made_once_too(study: optuna.Study, faulty: Faulty) -> None:
     faulty.after["create_new_trial"] = [lost()]
     study.enqueue_trial({"x": 0.5}, user_attrs={"mine": True})
