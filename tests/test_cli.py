@@ -75,9 +75,10 @@ def tasks(shell):
 
 @pytest.fixture(scope="module")
 def swept(make_shell, tmp_path_factory):
-    """A folder with a finished sweep of seed 2, whose trial 2 was stopped; read only."""
+    """A folder with a finished sweep, whose trial 2 was stopped for its rate; read only."""
     shell = make_shell(tmp_path_factory.mktemp("swept"))
-    shell.command = shell.run(*sweep(), "--seed", "2", "--out", "found here", picture=True)
+    rates = [word for rate in ("0.05", "0.1", "30") for word in ("--enqueue", rate)]
+    shell.command = shell.run(*sweep(), *rates, "--out", "found here", picture=True)
     assert shell.command.code == 0, shell.command.err
     return shell
 

@@ -1,18 +1,17 @@
-"""Calibration of the edge: short annealed runs on common batches, joined with the usual rate.
+"""Calibration of the edge: short annealed runs on common batches, every one of them weighed.
 
-From the same weights and on the same batches, train for a few dozen steps with the rate going
-linearly to zero, at rates a factor of two apart, starting from the usual rate of the optimizer;
-take the parabola's minimum of the log loss on batches that were not trained on. The edge is that
-rate and the usual one, mixed 4 : 1 in octaves. Of the recipes measured when the project began
-this one transferred best per gradient spent: 0.50 octaves (root mean square, one constant for
-SGD, momentum and Adam, 27 tasks) with 80-step runs, against 1.24 for the usual rate alone and
-1.0-1.1 for recipes that read the curvature of a run under a growing rate.
+From the same weights and on the same batches, train for a few dozen steps at rates a factor of two
+apart, from twice the usual rate of the optimizer outwards until the best one is bracketed. The rate
+rises over two fifths of a run or more and falls linearly to zero: networks fail at rates that they
+take later unless they are warmed up slowly. Weigh the rates by the loss that they reach, take off
+what momentum adds to short runs, and put one constant on it (studies/edge_calibration; `_shift` has
+the formulas).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
-from lrsearch.curvature._bracket import bottom, vertex
+from lrsearch.curvature._bracket import bottom
 from lrsearch.curvature._cost import FORWARD
 from lrsearch.curvature._descend import descend
 from lrsearch.curvature._generators import generators_restored
@@ -29,24 +28,36 @@ from lrsearch.curvature._guard import copy_, dot, quiet, restored
 from lrsearch.curvature._objective import LossFn
 from lrsearch.curvature._parallel import Ranks, bare
 from lrsearch.curvature._secant import sharpness_along
+from lrsearch.curvature._shift import MULTIPLIER, OFF, at_length, memory, weighted
 from lrsearch.curvature._snapshot import Snapshot, set_aside
 from lrsearch.exceptions import CalibrationError
 from lrsearch.stability import Edge
 
-METHOD = "annealed runs"
-# Octaves, root mean square around one constant, on the development tasks of studies/first_edge:
-# more than the 0.50 above, which had other tasks, 80-step runs and usual rates fitted to them.
-UNCERTAINTY = 1.2
-USUAL_SHARE = 0.2  # weight of the usual rate in octaves
-RUNS = 4.5  # annealed runs that a calibration takes as a rule, for planning its length
-SHORTEST, LONGEST = 20, 200
+METHOD = "annealed runs, weighed"
+START = 1  # octaves over the usual rate
+# The rate that diverges rises with the steps of warm-up, and full runs have more of them than fit:
+# this many, as a share of an annealed run within these bounds.
+WARMUP, LEAST, MOST = 26, 0.4, 0.65
+LAST = 0.1  # of a run, whose losses count
+RUNS = 5.3  # lengths of an annealed run that a calibration costs as a rule, judging included
+SHARE = 0.2  # of a run's budget, by default
+SHORTEST, USUAL, LONGEST = 20, 40, 80  # steps of an annealed run; `USUAL` at least by default
 FRESH = 8  # batches held out to judge the runs
 READ_AT = (0.4, 0.5, 0.6)  # progress of an annealed run at which its sharpness is read
 
 
-def proxy_steps(budget: int, share: float) -> int:
-    """Length of one annealed run when a calibration may cost ``share`` of a run of ``budget``."""
-    return int(min(max(share * budget / RUNS, SHORTEST), LONGEST))
+def proxy_steps(budget: int, share: float | None = None) -> int:
+    """Length of one annealed run when a calibration may cost ``share`` of a run of ``budget``.
+
+    Without a share: a fifth of the run, but at least 40 steps, for 20 are off by more.
+    """
+    least = USUAL if share is None else SHORTEST
+    return int(min(max((SHARE if share is None else share) * budget / RUNS, least), LONGEST))
+
+
+def warmup_steps(steps: int) -> int:
+    """Steps over which the rate of an annealed run of ``steps`` rises."""
+    return max(1, round(min(max(WARMUP, LEAST * steps), MOST * steps)))
 
 
 def calibrate(
@@ -81,14 +92,14 @@ def calibrate(
         CalibrationError: If no rate trains the model at all.
         MeasurementError: Under DDP, if a loss fails on some ranks only.
 
-    Cost: about ``4.5 * steps`` gradients where the usual rate is within two octaves, more
+    Cost: about ``5.3 * steps`` gradients where the usual rate is within two octaves, more
     otherwise; stated in the result.
     """
     ranks, model = Ranks.of(model), bare(model)
     known = metric.usual_rate(optimizer)
-    usual = known if known is not None else metric.learning_rate(optimizer)
-    if not (math.isfinite(usual) and usual > 0):
-        raise CalibrationError(f"the optimizer's learning rate is {usual!r}: give it one > 0.")
+    begin = known * 2.0**START if known is not None else metric.learning_rate(optimizer)
+    if not (math.isfinite(begin) and begin > 0):
+        raise CalibrationError(f"the optimizer's learning rate is {begin!r}: give it one > 0.")
     runs: dict[int, _Run] = {}
     with set_aside(model, optimizer) as snapshot:
         first = metric.learning_rate(optimizer)
@@ -98,7 +109,7 @@ def calibrate(
 
         def value(octave: int) -> float:
             snapshot.rewind()
-            run = _Run(usual * 2.0**octave, ranks)
+            run = _Run(begin * 2.0**octave, ranks)
             with generators_restored():  # the same dropout for every rate
                 run.train(snapshot, ratios, loss_fn, batches, steps)
                 run.judge(model, loss_fn, fresh)
@@ -124,19 +135,16 @@ def calibrate(
             f"{max(r.rate for r in runs.values()):.1e} lowered the loss ({untrained.value:.4g}) in "
             f"{steps} steps: check loss_fn, or pass an edge of your own (lrsearch.Edge.known)."
         )
-    scale = math.log if min(values.values()) > 0 else float
-    left, middle, right = (
-        scale(v) if math.isfinite(v) else math.inf for v in (values[best + i] for i in (-1, 0, 1))
-    )
-    proxy = usual * 2.0 ** (best + vertex(left, middle, right))
-    share = USUAL_SHARE if known is not None else 0.0
+    proxy = begin * 2.0 ** weighted(*_logarithms(values, untrained.value))
+    shift = memory(steps, metric.momentum(optimizer))
     return Edge(
-        learning_rate=proxy ** (1.0 - share) * usual**share,
-        uncertainty=UNCERTAINTY,
+        learning_rate=at_length(MULTIPLIER, steps) * proxy * 2.0**-shift,
+        uncertainty=at_length(OFF, steps),
         method=METHOD,
         optimizer=type(optimizer).__name__,
-        usual_rate=usual,
+        usual_rate=known if known is not None else begin,
         proxy_rate=proxy,
+        shift=shift,
         sharpness=runs[best].sharpness,
         threshold=metric.threshold(optimizer),
         proxy_steps=steps,
@@ -148,6 +156,14 @@ def calibrate(
     )
 
 
+def _logarithms(values: Mapping[int, float], untrained: float) -> tuple[dict[int, float], float]:
+    """Log losses, and that without training; losses as they are where one may be negative."""
+    if min(values.values()) <= 0:
+        return dict(values), untrained
+    logs = {k: math.log(v) if math.isfinite(v) else v for k, v in values.items()}
+    return logs, math.log(untrained)
+
+
 class _Run:
     """One annealed run: its rate, what it reached, and what it cost."""
 
@@ -156,6 +172,7 @@ class _Run:
         self.value = math.inf
         self.cost = 0.0
         self.finite = True
+        self._last: list[float] = []
         self._readings: list[float] = []
 
     @property
@@ -170,20 +187,23 @@ class _Run:
         batches: Sequence[Any],
         steps: int,
     ) -> None:
-        """Train from the snapshot with the rate going linearly to zero, after a short warm-up."""
+        """Train from the snapshot with the rate rising, then going linearly to zero."""
         model, optimizer = snapshot.model, snapshot.optimizer
-        warmup = max(1, steps // 10)
+        rising, last = warmup_steps(steps), steps - max(1, round(LAST * steps))
         read = {round(x * steps) for x in READ_AT}
         for i in range(steps):
-            rate = self.rate * min((i + 1) / warmup, 1.0 - i / steps)
+            rate = self.rate * min((i + 1) / rising, 1.0 - i / steps)
             for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
             batch = batches[i % len(batches)]
             optimizer.zero_grad(set_to_none=True)
             self.cost += 1.0
-            self.finite = descend(partial(loss_fn, model, batch), optimizer, self.ranks)
+            loss = descend(partial(loss_fn, model, batch), optimizer, self.ranks)
+            self.finite = math.isfinite(loss)
             if not self.finite:
                 return
+            if i >= last:
+                self._last.append(loss)
             params = metric.trained(optimizer)
             before = [p.detach().clone() for p in params] if i in read else []
             optimizer.step()
@@ -191,7 +211,11 @@ class _Run:
                 self._read(model, optimizer, loss_fn, batch, params, before)
 
     def judge(self, model: nn.Module, loss_fn: LossFn, fresh: Sequence[Any]) -> None:
-        """Mean loss on the fresh batches, infinite where the run diverged."""
+        """Mean of the losses on fresh batches and of the last training losses.
+
+        Infinite where the run diverged. The last batches were trained on at hardly any rate; their
+        losses are there already, and halve the noise.
+        """
         if not self.finite:
             return
         with quiet(model):
@@ -199,6 +223,8 @@ class _Run:
                 lambda: sum(float(loss_fn(model, batch)) for batch in fresh) / len(fresh)
             )
         self.cost += FORWARD * len(fresh)
+        if self._last:
+            mean = (mean + self.ranks.first(sum(self._last) / len(self._last))) / 2.0
         self.value = mean if math.isfinite(mean) else math.inf
 
     def _read(

@@ -7,6 +7,7 @@ forward pass of the wrapper that never came to its backward pass does no harm.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,7 +18,7 @@ from lrsearch.curvature._parallel import Ranks
 from lrsearch.curvature._vector import flatten, unflatten
 
 
-def descend(loss_of: Callable[[], Tensor], optimizer: Optimizer, ranks: Ranks) -> bool:
+def descend(loss_of: Callable[[], Tensor], optimizer: Optimizer, ranks: Ranks) -> float:
     """Leave the gradients of a loss in the parameters: their mean over several ranks.
 
     Args:
@@ -26,7 +27,7 @@ def descend(loss_of: Callable[[], Tensor], optimizer: Optimizer, ranks: Ranks) -
         ranks: Who takes part.
 
     Returns:
-        Whether the loss is finite (on all ranks); else there are no gradients.
+        The loss, of several ranks their mean; where it is not finite there are no gradients.
 
     Raises:
         MeasurementError: If the loss fails on some ranks only.
@@ -35,10 +36,10 @@ def descend(loss_of: Callable[[], Tensor], optimizer: Optimizer, ranks: Ranks) -
     """
     if ranks.count == 1:
         loss = loss_of()
-        if not torch.isfinite(loss):
-            return False
-        loss.backward()  # type: ignore[no-untyped-call]
-        return True
+        value = float(loss.detach())
+        if math.isfinite(value):
+            loss.backward()  # type: ignore[no-untyped-call]
+        return value
     params = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
 
     def local() -> Tensor:
@@ -49,13 +50,14 @@ def descend(loss_of: Callable[[], Tensor], optimizer: Optimizer, ranks: Ranks) -
         return torch.cat([loss.detach().reshape(1).to(gradients), used, gradients])
 
     mean = ranks.together(local)
-    if not torch.isfinite(mean[0]):
-        return False
+    value = float(mean[0])
+    if not math.isfinite(value):
+        return value
     split = 1 + len(params)
     used = mean[1:split].tolist()
     for p, share, gradient in zip(params, used, unflatten(mean[split:], params), strict=True):
         p.grad = gradient if share else None  # unused on all ranks: the optimizer passes it by
-    return True
+    return value
 
 
 def _or_zero(gradient: Tensor | None, like: Tensor) -> Tensor:

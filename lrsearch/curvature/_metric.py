@@ -107,6 +107,12 @@ def threshold(optimizer: Optimizer, *, full_batch: bool = False) -> float | None
     return small_batch_threshold(momentum, averaged=rule.averaged) / (1.0 - dampening)
 
 
+def momentum(optimizer: Optimizer) -> float:
+    """The momentum of the first group, 0 where the kind of optimizer is not known."""
+    rule = rule_of(optimizer)
+    return 0.0 if rule is None else rule.momentum(optimizer.param_groups[0])
+
+
 def usual_rate(optimizer: Optimizer) -> float | None:
     """The usual learning rate for this kind of optimizer; ``None`` where there is none."""
     rule = rule_of(optimizer)

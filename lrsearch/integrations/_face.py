@@ -16,7 +16,6 @@ from lrsearch.stability import Edge, Host
 T = TypeVar("T")
 LossFn = Callable[[nn.Module, Any], Tensor]
 DEFAULT_BUDGET = 1_000
-DEFAULT_SHARE = 0.3
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -29,7 +28,7 @@ def edge(
     *,
     key: Any = (),
     budget: int | None = None,
-    share: float = DEFAULT_SHARE,
+    share: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Edge:
     """The edge learning rate of a model and its optimizer: measured once per key, then remembered.
@@ -53,7 +52,7 @@ def edge(
         key: Plain values that tell apart what has different edges.
         budget: Optimizer steps of a run; by default that of the study's space, else 1,000.
         share: What the measurement may cost, as a share of one run; a rule of thumb, the true cost
-            stands in the result.
+            stands in the result. By default a fifth, but annealed runs of at least 40 steps.
         progress: Told one line for every annealed run.
 
     Raises:
@@ -62,7 +61,8 @@ def edge(
         UnsupportedError: If the parameters are sharded over ranks.
 
     Cost: ``share * budget`` gradients the first time where the usual rate is near, up to twice
-    that elsewhere (an annealed run has at least 20 steps: short budgets pay more); later nothing.
+    that elsewhere (an annealed run has 20 to 80 steps, by default 40 to 80: short budgets pay more,
+    long ones less); later nothing.
     """
     from lrsearch.integrations.optuna import (
         EdgeSampler,

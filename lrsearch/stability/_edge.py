@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from lrsearch.exceptions import CalibrationError, DocumentError
 
-EDGE_VERSION = 1
+EDGE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,9 @@ class Edge:
         method: Name of the recipe.
         optimizer: Class name of the optimizer it was measured for.
         usual_rate: The usual rate of that optimizer, where the search began.
-        proxy_rate: Best rate of the short annealed runs, before shrinking to the usual rate.
+        proxy_rate: Best rate of the short annealed runs.
+        shift: Octaves that the edge is under it, for what momentum adds to short runs; a constant
+            comes on top.
         sharpness: Sharpness in the optimizer's metric while training at about the edge [1/rate].
         threshold: The optimizer's stability constant for ``rate * sharpness``.
         proxy_steps: Length of one annealed run.
@@ -37,6 +39,7 @@ class Edge:
     optimizer: str
     usual_rate: float | None = None
     proxy_rate: float | None = None
+    shift: float = 0.0
     sharpness: float | None = None
     threshold: float | None = None
     proxy_steps: int = 0

@@ -13,6 +13,16 @@ def path_of(task: str) -> Path:
     return RAW / f"{task}.json.gz"
 
 
+def alternatives_of(task: str) -> Path:
+    """Where the other scales of a task lie."""
+    return RAW / "alternatives" / f"{task}.json.gz"
+
+
+def mup_of(task: str) -> Path:
+    """Where the runs of a task in muP lie."""
+    return RAW / "mup" / f"{task}.json.gz"
+
+
 def load(path: Path) -> dict[str, Any]:
     with gzip.open(path, "rt") as file:
         found: dict[str, Any] = json.load(file)

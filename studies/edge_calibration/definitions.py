@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import rates
-from ladder import FRESH, SHORT
+from ladder import FRESH, labels
 from ladders import Ladder
-from specs import momentum_of
+from specs import DEVELOPMENT, momentum_of
 
 from lrsearch.curvature._bracket import bottom, vertex
+from lrsearch.curvature._calibrate import START
 from lrsearch.curvature._cost import FORWARD
+from lrsearch.curvature._shift import MEMORY, WIDTH, memory, weighted
 
+REFERENCE = 500  # steps
+DRIFT = 0.27  # octaves a doubling, fitted on development tasks with fresh or moved images
 STEEP = 0.05  # log loss an octave, assumed below the recorded places
-MOMENTUM = 3.0  # times 1 / (steps * (1 - momentum)); fitted on development tasks
-START = 1  # octaves over the usual rate
 
 
 @dataclass(frozen=True)
@@ -56,26 +58,34 @@ def parabola(seen: Mapping[int, float]) -> float:
     return best + vertex(left, seen[best], right)
 
 
-def weighted(seen: Mapping[int, float], width: float) -> float:
-    """Mean octave, each weighed by ``exp(-(log loss - least) / width)``."""
-    least = min(seen.values())
-    weights = {k: math.exp(-(v - least) / width) for k, v in seen.items()}
-    return sum(k * w for k, w in weights.items()) / sum(weights.values())
+def drift(budget: int, exponent: float) -> float:
+    """Octaves by which runs of ``budget`` steps want less than those of `REFERENCE`."""
+    return exponent * math.log2(max(1.0, budget / REFERENCE))
 
 
-def memory(ladder: Ladder, steps: int, factor: float) -> float:
-    """Octaves by which a short run wants more than a long one, for momentum must build up first."""
-    return math.log2(1.0 + factor / (steps * (1.0 - momentum_of(ladder.spec.optimizer))))
-
-
-def annealed(label: str, *, factor: float = 0.0, width: float | None = None) -> Definition:
-    """The best rate of annealed runs, with the correction for momentum."""
+def annealed(
+    label: str, *, factor: float = 0.0, width: float | None = None, exponent: float = 0.0
+) -> Definition:
+    """The best rate of annealed runs, with corrections for momentum and for the budget."""
     steps = int(label.split()[1])
 
     def define(ladder: Ladder, seed: int) -> Found:
         seen, cost = climbed(ladder, label, seed)
-        octave = parabola(seen) if width is None else weighted(seen, width)
-        return Found(octave - memory(ladder, steps, factor), cost)
+        start = ladder.untrained(label, seed)
+        octave = parabola(seen) if width is None else weighted(seen, start, width)
+        shift = memory(steps, momentum_of(ladder.spec.optimizer), factor)
+        return Found(octave - shift - drift(ladder.spec.budget, exponent), cost)
+
+    return define
+
+
+def first(label: str) -> Definition:
+    """The package's first recipe: a parabola, mixed 4 : 1 with the usual rate in octaves."""
+    plain = annealed(label)
+
+    def define(ladder: Ladder, seed: int) -> Found:
+        found = plain(ladder, seed)
+        return Found(0.8 * found.octave + 0.2 * math.log2(ladder.usual), found.cost)
 
     return define
 
@@ -85,13 +95,34 @@ def usual(ladder: Ladder, seed: int) -> Found:
     return Found(math.log2(ladder.usual), 0.0)
 
 
-WIDTH = 0.1  # log loss
+def alternative(way: str) -> Definition:
+    """Another scale, as `alternatives.py` measured it; the usual rate where it found none."""
+
+    def define(ladder: Ladder, seed: int) -> Found:
+        found = ladder.scales[way]
+        rate = found["rates"][seed]
+        return Found(math.log2(ladder.usual if rate is None else rate), found["cost"])
+
+    return define
+
+
+FIRST = ("first recipe, 40 steps", "first recipe, 80 steps")
+ALTERNATIVES = ("range test", "2 / sharpness at initialisation", "curvature-aware tuner")
+OURS = {"ours, 20 steps": "long 20", "ours, 40 steps": "long 40", "ours, 80 steps": "slow 80"}
+LABELS = labels(DEVELOPMENT[0])[:-1]
+BUDGETS = {f"{name}, less for the budget": label for name, label in OURS.items()}
 DEFINITIONS: dict[str, Definition] = {
-    "usual rate": usual,
-    **{f"{w} {n}": annealed(f"{w} {n}") for w in ("quick", "slow") for n in SHORT},
+    **{name: annealed(label, factor=MEMORY, width=WIDTH) for name, label in OURS.items()},
     **{
-        f"{w} {n}, momentum, weighted": annealed(f"{w} {n}", factor=MOMENTUM, width=WIDTH)
-        for w in ("quick", "slow")
-        for n in SHORT
+        name: annealed(label, factor=MEMORY, width=WIDTH, exponent=DRIFT)
+        for name, label in BUDGETS.items()
+    },
+    **{name: first(f"quick {n}") for name, n in zip(FIRST, (40, 80), strict=True)},
+    "usual rate": usual,
+    **{way: alternative(way) for way in ALTERNATIVES},
+    **{label: annealed(label) for label in LABELS},
+    **{
+        f"{label}, momentum, weighted": annealed(label, factor=MEMORY, width=WIDTH)
+        for label in LABELS
     },
 }

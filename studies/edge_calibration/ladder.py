@@ -4,10 +4,11 @@
 
 Lengths of 20, 40, 80 and 160 steps (what a calibration can pay) and the task's own budget, each at
 rates around its best one. The rate is the lesser of a linear decay to zero and a linear warm-up:
-over a twentieth of the task's budget; over a tenth of the short ones ("quick") and once more over
-two fifths ("slow"). Within one length a seed has the same weights and batches at all rates; the
-seeds of the budget are others. Short runs are judged by eight fresh training batches, as a
-calibration would judge them; those of the budget by the test split.
+over a twentieth of the task's budget; over a tenth of the short ones ("quick"), once more over two
+fifths ("slow"), and those of 20 and 40 steps over thirteen twentieths ("long"). Within one length a
+seed has the same weights and batches at all rates; the seeds of the budget are others. Short runs
+are judged by eight fresh training batches, as a calibration would judge them; those of the budget
+by the test split.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from lrsearch.curvature._metric import trained
 from lrsearch.training import batches
 
 SHORT = (20, 40, 80, 160)
-WARMUPS = {"quick": 0.1, "slow": 0.4, "full": 0.05}
+WARMUPS = {"quick": 0.1, "slow": 0.4, "long": 0.65, "full": 0.05}
 SEEDS = 4
 TRUTH_SEEDS = 1_000  # added to the seeds of the budget
 FRESH = 8
@@ -54,6 +55,7 @@ def run(spec: Spec, rate: float, steps: int, warmup: str, seed: int) -> dict[str
     torch.manual_seed(seed)
     model = task.model()
     optimizer = task.optimizer(model, rate)
+    ratios = [group["lr"] / rate for group in optimizer.param_groups]
     stream = batches(task, seed)
     fresh = [next(stream) for _ in range(FRESH)]
     rising = max(1, round(steps * WARMUPS[warmup]))
@@ -62,8 +64,8 @@ def run(spec: Spec, rate: float, steps: int, warmup: str, seed: int) -> dict[str
     losses, readings = [], []
     for i in range(steps):
         now = rate * min((i + 1) / rising, 1.0 - i / steps)
-        for group in optimizer.param_groups:
-            group["lr"] = now
+        for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+            group["lr"] = now * ratio
         batch = next(stream)
         optimizer.zero_grad(set_to_none=True)
         loss = task.loss(model, batch)
@@ -92,7 +94,7 @@ def run(spec: Spec, rate: float, steps: int, warmup: str, seed: int) -> dict[str
 def labels(spec: Spec) -> list[str]:
     """Warm-up and steps of all lengths of a task."""
     short = [f"{warmup} {steps}" for warmup in ("quick", "slow") for steps in SHORT]
-    return [*short, f"full {spec.budget}"]
+    return [*short, *(f"long {steps}" for steps in SHORT[:2]), f"full {spec.budget}"]
 
 
 def log_loss(found: list[dict[str, Any]]) -> float:

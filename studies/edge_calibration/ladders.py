@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +23,13 @@ class Ladder:
         spec: The task.
         usual: The usual rate of its optimizer.
         lengths: "quick 20", ..., "full 500" -> runs.
+        scales: What `alternatives.py` measured: way -> rates by seed, cost.
     """
 
     spec: Spec
     usual: float
     lengths: Mapping[str, Runs]
+    scales: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, spec: Spec) -> "Ladder":
@@ -36,7 +38,9 @@ class Ladder:
             label: {int(k): runs for k, runs in places.items()}
             for label, places in plain["lengths"].items()
         }
-        return cls(BY_NAME[plain["task"]], plain["usual_rate"], lengths)
+        other = archive.alternatives_of(spec.name)
+        scales = archive.load(other)["scales"] if other.exists() else {}
+        return cls(BY_NAME[plain["task"]], plain["usual_rate"], lengths, scales)
 
     @cached_property
     def truth(self) -> dict[int, float]:
@@ -60,10 +64,10 @@ class Ladder:
         return min(self.truth[nearest] - min(self.truth.values()), rates.WORST)
 
     def curve(self, label: str, seed: int) -> dict[int, float]:
-        """Log loss of a seed's runs at whole octaves; infinite where they diverged."""
+        """What a seed's runs reached at whole octaves; infinite where they diverged."""
         start = rates.place(self.usual)
         return {
-            k // rates.OCTAVE: log_loss(runs[seed]) if seed < len(runs) else math.inf
+            k // rates.OCTAVE: reached(runs[seed]) if seed < len(runs) else math.inf
             for k, runs in self.lengths[label].items()
             if (k - start) % rates.OCTAVE == 0
         }
@@ -87,6 +91,17 @@ class Ladder:
 
 def log_loss(run: dict[str, Any]) -> float:
     return math.inf if run["loss"] is None else float(np.log(run["loss"]))
+
+
+def reached(run: dict[str, Any]) -> float:
+    """Log loss of a short run as a calibration judges it; infinite if it diverged.
+
+    Half by batches that were not trained on, half by the last tenth of those that were: they were
+    trained on once, and their losses are there already.
+    """
+    if run["loss"] is None:
+        return math.inf
+    return math.log((run["loss"] + run["course"][-1]) / 2)
 
 
 def recorded(specs: Iterable[Spec]) -> list[Ladder]:

@@ -2,7 +2,8 @@
 
 Development and evaluation differ in data set and loss, and in the optimizer where that can be: SGD
 without momentum has no sibling. Evaluation tasks were written down before any ladder of them was
-recorded; those with 60,000 examples were added when development tasks had shown a need for them.
+recorded; those with 60,000 examples were added when development tasks had shown a need for them,
+and so were development tasks of 1,500 steps and with moved images.
 """
 
 import sys
@@ -39,6 +40,9 @@ OPTIMIZERS: dict[str, tuple[str, Callable[..., optim.Optimizer], dict[str, objec
 }
 
 
+KINDS = ("sgd", "momentum", "adam")
+
+
 @dataclass(frozen=True)
 class Spec:
     """One task: what differs between tasks, and nothing else.
@@ -52,6 +56,7 @@ class Spec:
         budget: Optimizer steps.
         scale: Factor on all initial weight matrices.
         examples: Images that are trained on; how often each is seen follows from it.
+        moved: Whether every training image is moved by up to two pixels.
     """
 
     data: str
@@ -62,6 +67,7 @@ class Spec:
     budget: int = 500
     scale: float = 1.0
     examples: int = 20_000
+    moved: bool = False
 
     @property
     def name(self) -> str:
@@ -69,7 +75,7 @@ class Spec:
         examples = "" if self.examples == 20_000 else f"-n{self.examples}"
         return (
             f"{self.data}-{self.model}{self.width}{scale}-{self.optimizer}-b{self.batch}"
-            f"-t{self.budget}{examples}"
+            f"-t{self.budget}{examples}{'-moved' if self.moved else ''}"
         )
 
     @property
@@ -79,7 +85,7 @@ class Spec:
 
     def task(self) -> Judged:
         """The task itself; its data must be present."""
-        build = partial(optimizer_of, self.optimizer)
+        build = self.optimizer_for
         if self.data == "shakespeare":
             return making.shakespeare(
                 self.name, build, width=self.width, batch_size=self.batch, budget=self.budget
@@ -93,7 +99,11 @@ class Spec:
             examples=self.examples,
             batch_size=self.batch,
             budget=self.budget,
+            shift=self.moved,
         )
+
+    def optimizer_for(self, model: nn.Module, rate: float) -> optim.Optimizer:
+        return optimizer_of(self.optimizer, model, rate)
 
     def plain(self) -> nn.Module:
         if self.model == "mlp":
@@ -136,6 +146,12 @@ DEVELOPMENT = (
     Spec("fashion", "mlp", 128, "adam", 64, 4_000),
     Spec("fashion", "mlp", 128, "sgd", 16, 4_000, examples=60_000),
     Spec("fashion", "mlp", 128, "adam", 16, 4_000, examples=60_000),
+    Spec("fashion", "mlp", 128, "momentum", 16, 4_000, examples=60_000),
+    Spec("fashion", "mlp", 128, "sgd", 64, 1_500),
+    Spec("fashion", "mlp", 128, "adam", 64, 1_500),
+    Spec("fashion", "mlp", 128, "sgd", 64, 4_000, moved=True),
+    Spec("fashion", "mlp", 128, "momentum", 64, 4_000, moved=True),
+    Spec("fashion", "mlp", 128, "adam", 64, 4_000, moved=True),
 )
 EVALUATION = (
     Spec("mnist", "mlp", 128, "sgd", 32),

@@ -15,6 +15,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSprop
 
 from lrsearch.curvature import calibrate, proxy_steps
+from lrsearch.curvature._calibrate import warmup_steps
+from lrsearch.curvature._shift import MULTIPLIER, WIDTH
 from lrsearch.exceptions import CalibrationError
 from lrsearch.stability import Edge
 
@@ -76,17 +78,20 @@ def measure(model: nn.Module, optimizer: Optimizer, **options: Any) -> Edge:
 
 
 def annealed(model: nn.Module, build: Callable[[Any, float], Optimizer], rate: float) -> float:
-    """What a run at ``rate`` reaches, written out: the thing that calibration minimises."""
+    """What a run at ``rate`` reaches, written out: the thing that calibration weighs."""
     model = copy.deepcopy(model)
     optimizer = build(model.parameters(), rate)
-    batches = regression()
+    batches, losses = regression(), []
     for i in range(STEPS):
-        optimizer.param_groups[0]["lr"] = rate * min((i + 1) / 2, 1 - i / STEPS)
+        optimizer.param_groups[0]["lr"] = rate * min((i + 1) / 13, 1 - i / STEPS)
         optimizer.zero_grad()
-        squares(model, batches[i % 20]).backward()
+        loss = squares(model, batches[i % 20])
+        losses.append(float(loss.detach()))
+        loss.backward()
         optimizer.step()
     with torch.no_grad():
-        mean = sum(float(squares(model, b)) for b in batches[-8:]) / 8
+        fresh = sum(float(squares(model, b)) for b in batches[-8:]) / 8
+    mean = (fresh + sum(losses[-2:]) / 2) / 2
     return mean if math.isfinite(mean) else math.inf
 
 
@@ -118,12 +123,23 @@ def test_finds_the_best_octave(kind: str) -> None:
     model = linear()
     usual = USUAL[kind]
     edge = measure(model, KINDS[kind](model.parameters(), 0.01))
-    reached = {k: annealed(linear(), KINDS[kind], usual * 2.0**k) for k in range(-3, 18)}
+    reached = {k: annealed(linear(), KINDS[kind], usual * 2.0**k) for k in range(-3, 15)}
     found = min((loss, rate) for rate, loss in edge.trace if loss is not None)[1]
     octave = round(math.log2(found / usual))
-    assert abs(math.log2(edge.proxy_rate / found)) <= 0.5
+    least = min(loss for _, loss in edge.trace if loss is not None)
+    fresh = regression()[-8:]
+    with torch.no_grad():
+        untrained = sum(float(squares(linear(), batch)) for batch in fresh) / 8
+    width = WIDTH * math.log(untrained / least)
+    weights = [
+        (math.log2(rate), math.exp(-math.log(loss / least) / width))
+        for rate, loss in edge.trace
+        if loss is not None
+    ]
+    mean = sum(x * w for x, w in weights) / sum(w for _, w in weights)
+    assert math.log2(edge.proxy_rate) == pytest.approx(mean)
     assert reached[octave] <= min(reached[octave - 1], reached[octave + 1])
-    assert reached[octave] <= 2 * min(reached.values())  # momentum and Adam have two basins here
+    assert reached[octave] <= 3 * min(reached.values())  # momentum and Adam have two basins here
     if kind in ("sgd", "rmsprop", "adagrad", "unknown"):
         assert octave == min(reached, key=lambda k: reached[k])
     for rate, loss in edge.trace:
@@ -132,8 +148,9 @@ def test_finds_the_best_octave(kind: str) -> None:
             assert by_hand > 1e30
         else:
             assert loss == pytest.approx(by_hand, rel=1e-4)
-    weight = 0.0 if kind == "unknown" else 0.2
-    assert edge.learning_rate == pytest.approx(edge.proxy_rate ** (1 - weight) * usual**weight)
+    beta = 0.0 if kind in ("sgd", "rmsprop", "adagrad", "unknown") else 0.9
+    assert edge.shift == pytest.approx(math.log2(1 + 3 / (STEPS * (1 - beta))))
+    assert edge.learning_rate == pytest.approx(MULTIPLIER[STEPS] * edge.proxy_rate * 2**-edge.shift)
     assert edge.usual_rate == usual
     assert edge.threshold == {"unknown": None, "momentum": pytest.approx(0.2)}.get(kind, 2.0)
     assert edge.optimizer == type(KINDS[kind](linear().parameters(), 1.0)).__name__
@@ -364,8 +381,12 @@ def test_the_account_is_what_was_spent(kind: str, steps: int) -> None:
         progress=told.append,
     )
     runs = len(edge.trace)
-    assert gradients == runs * steps
-    assert forwards == 8 + runs * (8 + 3 * 3)
+    if any(loss is None for _, loss in edge.trace):
+        assert gradients < runs * steps  # what diverges ends at once
+        assert forwards < 8 + runs * (8 + 3 * 3)
+    else:
+        assert gradients == runs * steps
+        assert forwards == 8 + runs * (8 + 3 * 3)
     assert edge.cost == pytest.approx(gradients + 0.4 * forwards)
     assert edge.proxy_steps == steps
     assert len(told) == runs
@@ -373,7 +394,7 @@ def test_the_account_is_what_was_spent(kind: str, steps: int) -> None:
 
 
 def test_a_calibration_near_the_usual_rate_costs_what_is_promised() -> None:
-    """About 4.5 runs where the usual rate is within two octaves: three to seven."""
+    """About five runs where the usual rate is within two octaves: three to seven."""
     model = linear()
     for rate in (0.3, 1.0, 3.0):
         edge = measure(model, Descent(model.parameters(), rate))
@@ -383,10 +404,34 @@ def test_a_calibration_near_the_usual_rate_costs_what_is_promised() -> None:
 
 @pytest.mark.parametrize(
     ("budget", "share", "steps"),
-    [(1_000, 0.3, 66), (10, 0.3, 20), (10**6, 0.3, 200), (600, 0.6, 80)],
+    [
+        (1_000, 0.3, 56),
+        (10, 0.3, 20),
+        (10**6, 0.3, 80),
+        (500, 0.5, 47),
+        (500, None, 40),
+        (1_500, None, 56),
+    ],
 )
-def test_proxy_steps(budget: int, share: float, steps: int) -> None:
+def test_proxy_steps(budget: int, share: float | None, steps: int) -> None:
     assert proxy_steps(budget, share) == steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "rising"), [(1, 1), (20, 13), (40, 26), (60, 26), (80, 32), (200, 80)]
+)
+def test_warmup_steps(steps: int, rising: int) -> None:
+    assert warmup_steps(steps) == rising
+
+
+def test_losses_under_zero_are_weighed_in_units_of_what_training_took_off() -> None:
+    """A constant off the loss moves no edge far, and none of it is an error."""
+    rates = []
+    for less in (0.0, 100.0):
+        model = linear()
+        loss_fn = lambda m, b, less=less: squares(m, b) - less  # noqa: E731
+        rates.append(measure(model, SGD(model.parameters(), lr=0.1), loss_fn=loss_fn).proxy_rate)
+    assert abs(math.log2(rates[1] / rates[0])) < 1.0
 
 
 # When there is nothing to find

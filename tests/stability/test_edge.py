@@ -64,7 +64,14 @@ def test_a_rate_that_trains_nothing_is_refused(rate: object) -> None:
     assert "Edge.known(0.1)" in str(caught.value)
 
 
-@pytest.mark.parametrize("version", [2, 99, None, "1"])
+def test_an_edge_of_the_first_version_is_read() -> None:
+    """It has no shift: its recipe had none."""
+    plain = Edge.known(0.1).to_dict() | {"version": 1}
+    del plain["shift"]
+    assert Edge.from_dict(plain) == Edge.known(0.1)
+
+
+@pytest.mark.parametrize("version", [3, 99, None, "1"])
 def test_another_version_is_refused(version: object) -> None:
     plain = Edge.known(0.1).to_dict() | {"version": version}
     with pytest.raises(DocumentError, match=rf"an edge of version {version!r}.*upgrade lrsearch"):

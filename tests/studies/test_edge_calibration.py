@@ -38,7 +38,7 @@ def ladder(calibration, *, best: float, short: float, optimizer: str):
         found = {}
         for k in places:
             loss = math.exp(curve(k, best=4 * octave))
-            found[k] = [{"loss": loss, "course": [1.0], "readings": []}] * 4
+            found[k] = [{"loss": loss, "course": [loss], "readings": []}] * 4
         return found
 
     lengths = {
@@ -53,9 +53,9 @@ def ladder(calibration, *, best: float, short: float, optimizer: str):
 )
 def test_what_momentum_adds_to_short_runs_is_taken_off(calibration, optimizer, memory):
     definitions = calibration("definitions")
-    extra = math.log2(1 + definitions.MOMENTUM * memory / 40)
+    extra = math.log2(1 + definitions.MEMORY * memory / 40)
     task = ladder(calibration, best=-3.3, short=extra, optimizer=optimizer)
-    found = definitions.annealed("slow 40", factor=definitions.MOMENTUM)(task, 0)
+    found = definitions.annealed("slow 40", factor=definitions.MEMORY)(task, 0)
     assert found.octave == pytest.approx(-3.3, abs=1e-6)
     assert task.best == pytest.approx(-3.3, abs=1e-6)
     assert 3 * 40 < found.cost < 8 * 45

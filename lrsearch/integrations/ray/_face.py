@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrsearch.curvature import Watch
-from lrsearch.integrations._face import DEFAULT_SHARE
 from lrsearch.integrations._face import edge as measure_edge
 from lrsearch.integrations._face import watch as watch_run
 from lrsearch.integrations.optuna import edge_key
@@ -43,7 +42,7 @@ def edge(
     *,
     key: Any = (),
     budget: int | None = None,
-    share: float = DEFAULT_SHARE,
+    share: float | None = None,
 ) -> Edge:
     """`lrsearch.edge` in a Tune trial: measured by one worker per key, read by all others.
 
@@ -55,7 +54,7 @@ def edge(
         loader: Iterable of training batches (not an iterator).
         key: Plain values that tell apart what has different edges.
         budget: Optimizer steps of a run; by default that of the searcher's space.
-        share: What the measurement may cost, as a share of one run.
+        share: What the measurement may cost, as a share of one run; as `lrsearch.edge` by default.
 
     Raises:
         CalibrationError: If no rate trains the model.
