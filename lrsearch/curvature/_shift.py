@@ -39,7 +39,7 @@ def memory(steps: int, momentum: float, factor: float = MEMORY) -> float:
     ``log2(1 + factor / (steps (1 - momentum)))``: nothing once the run is long in units of the
     momentum's memory.
     """
-    return math.log2(1.0 + factor / (steps * (1.0 - momentum)))
+    return math.log2(1.0 + factor / (steps * max(1.0 - momentum, 1e-3)))
 
 
 def at_length(table: Mapping[int, float], steps: int) -> float:

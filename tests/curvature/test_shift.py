@@ -29,7 +29,13 @@ def test_the_weighted_mean_leaves_out_what_diverged_and_has_no_unit() -> None:
 
 @pytest.mark.parametrize(
     ("steps", "momentum", "octaves"),
-    [(60, 0.0, math.log2(1.05)), (30, 0.9, 1.0), (80, 0.95, math.log2(1.75)), (10**9, 0.9, 0.0)],
+    [
+        (60, 0.0, math.log2(1.05)),
+        (30, 0.9, 1.0),
+        (80, 0.95, math.log2(1.75)),
+        (10**9, 0.9, 0.0),
+        (3, 1.0, math.log2(1001.0)),
+    ],
 )
 def test_memory(steps: int, momentum: float, octaves: float) -> None:
     assert memory(steps, momentum) == pytest.approx(octaves, abs=1e-6)
