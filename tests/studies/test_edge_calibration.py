@@ -90,3 +90,38 @@ def test_the_report_comes_out_again(calibration, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.md")
     report.main()
     assert report.RESULTS.read_text() == (STUDY / "results.md").read_text()
+
+
+def test_a_multiplier_carries_over_where_the_edge_moves_with_the_best_rate(calibration):
+    definitions, pairs = calibration("definitions"), calibration("pairs")
+    plain = definitions.annealed("slow 40")
+    small = ladder(calibration, best=-2.0, short=0.5, optimizer="sgd")
+    large = ladder(calibration, best=-4.25, short=0.5, optimizer="sgd")
+    by_edge = pairs.moved(pairs.by_edge(plain), small, large)
+    assert by_edge.octaves == pytest.approx([0.0] * 4, abs=1e-6)
+    assert by_edge.regrets == pytest.approx([0.0] * 4, abs=1e-6)
+    raw = pairs.moved(pairs.by_rate(), small, large)
+    assert raw.octaves == pytest.approx([2.25], abs=1e-6)
+    assert raw.regrets == pytest.approx([0.1 * 2.25**2], abs=1e-6)
+    assert pairs.by_batch(small, large) == pytest.approx([-2.0])  # the same batch size
+
+
+def test_the_cliff_is_the_highest_rate_under_which_every_seed_lives(calibration):
+    limits = calibration("limits")
+    task = ladder(calibration, best=-3.0, short=0.0, optimizer="sgd")
+    assert limits.cliff(task, "full 500") == math.inf
+    for place, lost in ((6, 1), (10, 4)):
+        runs = [dict(run) for run in task.lengths["full 500"][place]]
+        for run in runs[:lost]:
+            run["loss"] = None
+        task.lengths["full 500"][place] = runs
+    assert limits.cliff(task, "full 500") == 5 / 4
+
+
+def test_a_feature_that_says_it_all_beats_its_control(calibration):
+    features = calibration("features")
+    octaves = features.np.linspace(-1.0, 1.0, 14)
+    assert features.unseen(3.0 * octaves + 2.0, octaves) < 0.15
+    assert features.unseen(features.np.zeros(14), octaves) > 0.6
+    rng = features.np.random.default_rng(1)
+    assert features.unseen(rng.permutation(octaves), octaves) > 0.5
