@@ -9,18 +9,16 @@
   first steps of Adam explode: the median of its rates over the last third of 100 steps
 """
 
-import argparse
 import math
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import archive
 import numpy as np
+import pool
 import torch
 from ladder import ANY_RATE, SEEDS
 from specs import BY_NAME, Spec  # puts the judge's folder on the path
@@ -102,14 +100,8 @@ def measure(name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="*", default=list(BY_NAME), help="names of specs.py")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    options = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        for name in pool.map(measure, options.tasks):
-            print(f"{name}: complete", flush=True)
+    assert __doc__ is not None
+    pool.run(__doc__, measure, BY_NAME)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ feature shuffled between tasks. Curvature and noise are read in the best run (`s
 import math
 
 import numpy as np
-from definitions import LABELS, annealed
+from definitions import annealed
 from ladder import SEEDS
 from ladders import Ladder
 from specs import momentum_of
@@ -18,7 +18,6 @@ from lrsearch.curvature._shift import MEMORY, WIDTH
 READ = "slow 80"
 DRAWS = 200
 RIDGE = 1.0
-assert READ in LABELS
 
 
 def reading(ladder: Ladder, name: str) -> float:

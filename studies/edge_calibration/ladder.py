@@ -11,18 +11,16 @@ are judged by eight fresh training batches, as a calibration would judge them; t
 by the test split.
 """
 
-import argparse
 import math
-import multiprocessing
 import os
 import platform
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import archive
 import numpy as np
+import pool
 import rates
 import torch
 from signals import read
@@ -152,14 +150,8 @@ def environment() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="*", default=list(BY_NAME), help="names of specs.py")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    options = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        for name in pool.map(record, options.tasks):
-            print(f"{name}: complete", flush=True)
+    assert __doc__ is not None
+    pool.run(__doc__, record, BY_NAME)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """Transfer over width by muP (Yang et al. 2022, 2203.03466), for the pairs of `specs.py`.
 
-    pip install mup; python mup_wide.py [--jobs 2]     # resumes; one file a task in raw/mup/
+    pip install mup
+    python mup_wide.py [--tasks NAME ...] [--jobs 2]     # one file a task in raw/mup/
 
 The pairs that differ in width are trained once more in the parametrisation and with the optimizers
 of the `mup` package (base width: the small one's), only over their own budget. Its readout starts
 at zero and weights as `mup` initialises them, as its authors recommend.
 """
 
-import argparse
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import archive
 import mup
+import pool
 import rates
 import torch
 from ladder import climb, environment
-from specs import OPTIMIZERS, PAIRS, Spec
+from specs import BY_NAME, OPTIMIZERS, PAIRS, Spec
 from torch import nn, optim
 
 BASE, DELTA = 32, 64  # widths that tell mup which dimensions grow
@@ -67,27 +66,22 @@ def wide(spec: Spec) -> Wide:
     return Wide(spec.data, spec.model, spec.width, spec.optimizer, spec.batch, spec.budget)
 
 
-def record(spec: Spec) -> str:
+def record(name: str) -> str:
     """The runs of a task's budget at rates around its best, as `ladder.record` has them."""
     torch.set_num_threads(1)
-    path = archive.mup_of(spec.name)
+    spec, path = BY_NAME[name], archive.mup_of(name)
     if not path.exists():
-        start = rates.place(archive.load(archive.path_of(spec.name))["usual_rate"])
+        start = rates.place(archive.load(archive.path_of(name))["usual_rate"])
         found = climb(wide(spec), spec.budget, "full", start)
         plain = {str(k): found[k] for k in sorted(found)}
-        about: dict[str, Any] = {"task": spec.name, "mup": mup.__name__}
+        about: dict[str, Any] = {"task": name}
         archive.save(path, about | {"environment": environment(), "runs": plain})
-    return spec.name
+    return name
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    options = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        for name in pool.map(record, [spec for pair in WIDTHS for spec in pair]):
-            print(f"{name}: complete", flush=True)
+    assert __doc__ is not None
+    pool.run(__doc__, record, [spec.name for pair in WIDTHS for spec in pair])
 
 
 if __name__ == "__main__":

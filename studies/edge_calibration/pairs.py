@@ -43,13 +43,9 @@ def by_edge(definition: Definition) -> Way:
     return way
 
 
-def by_rate(octaves: float = 0.0) -> Way:
-    """The small task's best rate itself, or times a factor."""
-
-    def way(small: Ladder, large: Ladder) -> np.ndarray:
-        return np.array([small.best + octaves])
-
-    return way
+def by_rate(small: Ladder, large: Ladder) -> np.ndarray:
+    """The small task's best rate itself."""
+    return np.array([small.best])
 
 
 def by_batch(small: Ladder, large: Ladder) -> np.ndarray:

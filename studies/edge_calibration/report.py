@@ -136,7 +136,7 @@ def transfers() -> list[str]:
     found = [both for pair in PAIRS if len(both := recorded(pair)) == 2]
     ways: dict[str, pairs.Way] = {
         **{f"edge ({name})": pairs.by_edge(DEFINITIONS[name]) for name in OURS},
-        "raw rate": pairs.by_rate(),
+        "raw rate": pairs.by_rate,
         "raw rate, scaled with the batch": pairs.by_batch,
     }
     lines = []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lrsearch.curvature._shift import MULTIPLIER, OFF
+
 STUDY = Path(__file__).parents[2] / "studies" / "edge_calibration"
 
 
@@ -100,7 +102,7 @@ def test_a_multiplier_carries_over_where_the_edge_moves_with_the_best_rate(calib
     by_edge = pairs.moved(pairs.by_edge(plain), small, large)
     assert by_edge.octaves == pytest.approx([0.0] * 4, abs=1e-6)
     assert by_edge.regrets == pytest.approx([0.0] * 4, abs=1e-6)
-    raw = pairs.moved(pairs.by_rate(), small, large)
+    raw = pairs.moved(pairs.by_rate, small, large)
     assert raw.octaves == pytest.approx([2.25], abs=1e-6)
     assert raw.regrets == pytest.approx([0.1 * 2.25**2], abs=1e-6)
     assert pairs.by_batch(small, large) == pytest.approx([-2.0])  # the same batch size
@@ -125,3 +127,18 @@ def test_a_feature_that_says_it_all_beats_its_control(calibration):
     assert features.unseen(features.np.zeros(14), octaves) > 0.6
     rng = features.np.random.default_rng(1)
     assert features.unseen(rng.permutation(octaves), octaves) > 0.5
+
+
+def test_the_frozen_constants_come_out_again_and_are_those_that_ship(calibration):
+    freeze, ladders = calibration("freeze"), calibration("ladders")
+    known = ladders.recorded(calibration("specs").DEVELOPMENT)
+    found = freeze.frozen()
+    assert found == {
+        "constants": freeze.constants(),
+        "multipliers": freeze.fitted(known),
+        "hash": freeze.digest(known),
+    }
+    for steps, shipped in MULTIPLIER.items():
+        measured = 2.0 ** found["multipliers"][f"ours, {steps} steps"][freeze.ALL]
+        assert shipped == pytest.approx(measured, abs=0.006)
+    assert set(MULTIPLIER) == set(OFF)
