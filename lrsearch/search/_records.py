@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from lrsearch.stability import Side
+
 State = Literal["complete", "stopped", "running"]
 
 
@@ -21,12 +23,15 @@ class TrialRecord:
         state: Whether it ended with a value, was stopped, or still runs.
         parameters: Its values in the schedule space, by parameter name.
         values: Objectives, all to be minimised; empty unless complete.
+        side: Why it was stopped, where that is known: its rate was too high ("hot") or too low
+            ("cold").
     """
 
     number: int
     state: State
     parameters: Mapping[str, float | str] = field(default_factory=dict)
     values: tuple[float, ...] = ()
+    side: Side | None = None
 
 
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:

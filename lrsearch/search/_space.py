@@ -131,7 +131,7 @@ class ScheduleSpace:
     def plan(self, values: Mapping[str, Any], edge: Edge | float) -> Plan:
         """The point with these values (by dimension name), in absolute units."""
         edge = edge if isinstance(edge, Edge) else Edge.known(edge)
-        shape = self._shape(values)
+        shape = self.shape(values)
         multiplier = float(values[MULTIPLIER])
         aligned = alignment(shape.family, shape.parameters)
         return Plan(
@@ -168,7 +168,7 @@ class ScheduleSpace:
         values = _ask(trial, shape)
         requested = trial.user_attrs.get(RATE_KEY)
         if requested is not None:
-            found = self._shape(values)
+            found = self.shape(values)
             aligned = alignment(found.family, found.parameters)
             wanted = float(requested) / (aligned * edge.learning_rate)
             trial.set_user_attr(REQUEST_KEY, wanted)
@@ -209,7 +209,8 @@ class ScheduleSpace:
                         f"budget of {self.budget}: leave it out, or narrow its parameters."
                     )
 
-    def _shape(self, values: Mapping[str, Any]) -> Schedule:
+    def shape(self, values: Mapping[str, Any]) -> Schedule:
+        """The schedule with these values (by dimension name), peak 1."""
         name = str(values[FAMILY])
         shape: dict[str, Any] = {}
         for declared in get_family(name).parameters:

@@ -12,6 +12,7 @@ from lrsearch.stability._thresholds import small_batch_threshold as small_batch_
 from lrsearch.stability._trend import robust_slope as robust_slope
 from lrsearch.stability._verdict import CONTINUE as CONTINUE
 from lrsearch.stability._verdict import Regime as Regime
+from lrsearch.stability._verdict import Side as Side
 from lrsearch.stability._verdict import Verdict as Verdict
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Host",
     "Reading",
     "Regime",
+    "Side",
     "Verdict",
     "below_edge",
     "dead",

@@ -23,6 +23,11 @@ def mup_of(task: str) -> Path:
     return RAW / "mup" / f"{task}.json.gz"
 
 
+def shapes_of(task: str) -> Path:
+    """Where the runs of a task with other schedule shapes lie."""
+    return RAW / "shapes" / f"{task}.json.gz"
+
+
 def load(path: Path) -> dict[str, Any]:
     with gzip.open(path, "rt") as file:
         found: dict[str, Any] = json.load(file)

@@ -26,6 +26,8 @@ import torch
 from signals import read
 from specs import BY_NAME, Spec
 
+import families  # isort: skip
+
 import lrsearch
 from lrsearch.curvature import usual_rate
 from lrsearch.curvature._metric import trained
@@ -42,7 +44,16 @@ READ_FROM = 80  # steps from which a run is read while it trains
 ANY_RATE = 1e-3
 
 
-def run(spec: Spec, rate: float, steps: int, warmup: str, seed: int) -> dict[str, Any]:
+def levels(steps: int, warmup: str, shape: str) -> list[float]:
+    """Rates in units of the peak: the lesser of the shape and its linear warm-up."""
+    rising = max(1, round(steps * WARMUPS[warmup]))
+    values = families.SHAPES[shape].schedule(1.0, steps).values()
+    return [min((i + 1) / rising, float(values[i])) for i in range(steps)]
+
+
+def run(
+    spec: Spec, rate: float, steps: int, warmup: str, seed: int, shape: str = "linear"
+) -> dict[str, Any]:
     """One annealed run; ``warmup`` is one of `WARMUPS`, "full" for the task's budget.
 
     Returns:
@@ -56,12 +67,12 @@ def run(spec: Spec, rate: float, steps: int, warmup: str, seed: int) -> dict[str
     ratios = [group["lr"] / rate for group in optimizer.param_groups]
     stream = batches(task, seed)
     fresh = [next(stream) for _ in range(FRESH)]
-    rising = max(1, round(steps * WARMUPS[warmup]))
+    level = levels(steps, warmup, shape)
     spare = batches(task, seed + 500_009)
     read_at = {round(x * steps) for x in READ_AT}
     losses, readings = [], []
     for i in range(steps):
-        now = rate * min((i + 1) / rising, 1.0 - i / steps)
+        now = rate * level[i]
         for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
             group["lr"] = now * ratio
         batch = next(stream)
@@ -101,7 +112,9 @@ def log_loss(found: list[dict[str, Any]]) -> float:
     return math.inf if None in values else float(np.mean(np.log(values)))
 
 
-def climb(spec: Spec, steps: int, warmup: str, start: int) -> dict[int, list[dict[str, Any]]]:
+def climb(
+    spec: Spec, steps: int, warmup: str, start: int, shape: str = "linear"
+) -> dict[int, list[dict[str, Any]]]:
     """All rates of one length, by place."""
     full = warmup == "full"
     first = TRUTH_SEEDS if full else 0
@@ -114,7 +127,7 @@ def climb(spec: Spec, steps: int, warmup: str, start: int) -> dict[int, list[dic
         for k in places:
             runs: list[dict[str, Any]] = []
             for seed in range(SEEDS):
-                runs.append(run(spec, rates.rate(k), steps, warmup, first + seed))
+                runs.append(run(spec, rates.rate(k), steps, warmup, first + seed, shape))
                 if runs[-1]["loss"] is None:
                     break
             found[k] = runs

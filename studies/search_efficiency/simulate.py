@@ -17,6 +17,11 @@ import optuna
 from optuna.trial import TrialState
 from table import Cell, Run, Table
 
+from lrsearch.integrations.optuna._attributes import VERDICT_KEY
+from lrsearch.stability import Verdict
+
+# What the watch says of a run that diverged; only our sampler reads it.
+LOST = Verdict(stop=True, regime="diverged", side="hot").to_dict()
 Choice = tuple[str, float]  # shape, peak learning rate
 
 
@@ -155,6 +160,7 @@ def replay(
             if method.values_lost:
                 study.tell(live.trial, table.start)
             else:
+                live.trial.set_user_attr(VERDICT_KEY, LOST)
                 study.tell(live.trial, state=TrialState.PRUNED)
         elif last:
             study.tell(live.trial, live.run.final)

@@ -66,9 +66,11 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        """From `convert.py`'s parquet file."""
+        """From `convert.py`'s parquet file, with the edges of `edges.py` where they are newer."""
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[KEY])
+        if edges_beside(path).exists():
+            about["edges"] = json.loads(edges_beside(path).read_text())["edges"]
         return cls({n: np.asarray(table[n].to_pandas()) for n in table.column_names}, about)
 
     @property
@@ -172,6 +174,11 @@ class Table:
         seeds = min(len(self.split(cell, 0)[1]) for cell in near)
         floor = 2 * math.sqrt(2) * self.noise / math.sqrt(seeds)
         return max(least, floor) if math.isfinite(floor) else least
+
+
+def edges_beside(path: Path) -> Path:
+    """Where edges that were measured after the recording lie."""
+    return path.with_suffix(".edges.json")
 
 
 def _run(final: dict[str, float], rungs: dict[str, np.ndarray]) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -13,12 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
 from lrsearch.schedules import families
 from lrsearch.search import FAMILY, MULTIPLIER, Engine, ScheduleSpace, TrialRecord
-from lrsearch.search import _prior as prior
-from lrsearch.search._engine import STARTUP
 from lrsearch.search._space import WARMUP
 
 SPACE = ScheduleSpace(1000, warmup=(0.0, 0.2))
@@ -67,48 +63,38 @@ def test_seed_number_and_records_all_count() -> None:
     assert Engine(SPACE, 5).ask(20, records[:12]) != first
 
 
-# ------------------------------------------------------------------- startup
+# ------------------------------------------------------------------ first trials
 
 
 @pytest.mark.parametrize("seed", [0, 1, 99])
 def test_trial_zero_is_the_edge_itself(seed: int) -> None:
-    values = Engine(ScheduleSpace(1000, families=("uba", "linear", "wsd")), seed).ask(0, [])
-    assert values[MULTIPLIER] == pytest.approx(1.0)
-    assert values[FAMILY] == "linear"  # the first of those that weigh most
-    assert Engine(ScheduleSpace(1000, families=("wsd", "linear")), seed).ask(0, [])[FAMILY] == "wsd"
+    values = Engine(ScheduleSpace(1000), seed).ask(0, [])
+    assert values[MULTIPLIER] == 1.0
+    assert values[FAMILY] in {"linear", "wsd", "uba"}  # what the development tables like best
+    above = ScheduleSpace(1000, multiplier=(2.0, 8.0))
+    assert Engine(above, seed).ask(0, [])[MULTIPLIER] == 2.0
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_startup_spreads_over_the_prior(seed: int) -> None:
-    engine = Engine(SPACE, seed)
-    found = [octave(engine.ask(i, [])) for i in range(STARTUP)]
-    beyond = norm.cdf(-3.0, prior.CENTER, prior.SPREAD)  # the space ends three octaves away
-    shares = (norm.cdf(found, prior.CENTER, prior.SPREAD) - beyond) / (1 - 2 * beyond)
-    np.testing.assert_allclose(shares, [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8], atol=0.0401)
-    assert shares[0] == pytest.approx(0.5, abs=1e-9)
-    assert min(np.abs(shares[1:] - [1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8])) > 0.0  # moved a little
+def test_the_first_trials_of_parallel_workers_differ() -> None:
+    engine, records = Engine(SPACE, 0), []
+    for i in range(8):
+        values = engine.ask(i, records)
+        records.append(TrialRecord(number=i, state="running", parameters=values))
+    found = sorted(octave(r.parameters) for r in records)
+    shapes = {tuple(v for n, v in r.parameters.items() if n != MULTIPLIER) for r in records}
+    assert found[-1] - found[0] > 1.0
+    assert len(shapes) >= 3
 
 
-def test_startup_does_not_depend_on_the_records() -> None:
-    records = played(SPACE, 20)
-    assert Engine(SPACE, 1).ask(STARTUP - 1, records) == Engine(SPACE, 1).ask(STARTUP - 1, [])
-    assert Engine(SPACE, 1).ask(STARTUP, records) != Engine(SPACE, 1).ask(STARTUP, [])
-
-
-def test_startup_gives_families_their_share() -> None:
-    engine = Engine(SPACE, 0)
-    seen = Counter(engine.ask(i, [])[FAMILY] for i in range(20))
-    assert seen == {"linear": 5, "cosine": 5, "wsd": 5, "uba": 4, "constant": 1}
-
-
-def test_without_two_losses_the_prior_goes_on() -> None:
-    records = [replace(r, state="stopped", values=()) for r in played(SPACE, 12)]
-    one = [*records[:-1], complete(11, 0.0, 1.0)]
-    two = [*records[:-2], complete(10, 0.0, 1.0), complete(11, 0.0, 1.0)]
-    prior = Engine(SPACE, 0).ask(12, [])
-    assert Engine(SPACE, 0).ask(12, records) == prior
-    assert Engine(SPACE, 0).ask(12, one) == prior
-    assert Engine(SPACE, 0).ask(12, two) != prior
+def test_when_all_were_too_hot_it_goes_down() -> None:
+    engine, records = Engine(ONE, 0), []
+    for i in range(5):
+        values = engine.ask(i, records)
+        hot = TrialRecord(number=i, state="stopped", side="hot", parameters=values)
+        records.append(hot)
+    found = [octave(r.parameters) for r in records]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < -1.5
 
 
 # -------------------------------------------------------------------- bounds
@@ -182,87 +168,107 @@ def proposals(records: list[TrialRecord], space: ScheduleSpace = ONE, n: int = 2
 
 
 def test_running_trials_keep_workers_apart() -> None:
-    base = [complete(i, x, x**2) for i, x in enumerate((-2.0, -1.0, -0.1, 0.1, 1.0, 2.0))]
+    base = [complete(0, 0.0, 1.0)]
 
     def spread(liar: bool) -> float:
-        gaps = []
-        for seed in range(20):
-            engine, records, found = Engine(ONE, seed), list(base), []
-            for number in range(6, 12):
-                values = engine.ask(number, records)
-                found.append(octave(values))
-                if liar:
-                    running = TrialRecord(number=number, state="running", parameters=values)
-                    records.append(running)
-            gaps += [abs(a - b) for a, b in itertools.combinations(found, 2)]
-        return float(np.mean(gaps))
+        engine, records, found = Engine(ONE, 0), list(base), []
+        for number in range(1, 7):
+            values = engine.ask(number, records)
+            found.append(octave(values))
+            if liar:
+                running = TrialRecord(number=number, state="running", parameters=values)
+                records.append(running)
+        return float(np.std(found))
 
-    assert spread(liar=True) > 2 * spread(liar=False)
+    assert spread(liar=True) > 3 * spread(liar=False)
 
 
 def test_stopped_hot_trials_push_it_away() -> None:
-    calm = [complete(i, x, x**2) for i, x in enumerate((-0.4, 0.4, -1.0, 1.0, -2.0, 2.0))]
-    hot = [
+    calm = [complete(i, x, 1 + 0.03 * x**2) for i, x in enumerate((-0.4, 0.4, -1.0, 1.0))]
+    calm[3] = replace(calm[3], state="stopped", side="hot", values=())
+    parameters = {FAMILY: "cosine", MULTIPLIER: 2.0**0.6}
+    hot = TrialRecord(number=4, state="stopped", side="hot", parameters=parameters)
+    assert max(proposals([*calm, hot])) < 0.6
+    # One that was stopped for another reason says little about rates below it.
+    cold = replace(hot, side=None)
+    assert np.mean(proposals([*calm, hot])) < np.mean(proposals([*calm, cold]))
+
+
+def test_stopped_without_a_side_counts_as_bad() -> None:
+    calm = [complete(i, x, 1 + 0.01 * x) for i, x in enumerate((1.0, 0.5, 0.0))]
+    free = np.mean(proposals(calm))
+    stopped = [
         TrialRecord(
-            number=6 + i, state="stopped", parameters={FAMILY: "cosine", MULTIPLIER: 2.0**x}
+            number=3 + i, state="stopped", parameters={FAMILY: "cosine", MULTIPLIER: 2.0**x}
         )
-        for i, x in enumerate((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
+        for i, x in enumerate((free - 0.2, free, free + 0.2))
     ]
-    free, pushed = np.array(proposals(calm)), np.array(proposals(calm + hot))
-    assert np.abs(free).max() < 0.5
-    assert pushed.max() < -0.2
-    assert np.mean(pushed) < np.mean(free) - 0.3
+    assert np.mean(proposals(calm + stopped)) > free + 0.15
 
 
-def test_stopped_late_is_as_bad_as_running() -> None:
-    calm = [complete(i, x, x**2) for i, x in enumerate((-1, 0.6, 0, 0.8, -0.5, 1))]
-    extra = TrialRecord(number=6, state="stopped", parameters={FAMILY: "cosine", MULTIPLIER: 1.0})
-    stopped, running = (
-        proposals([*calm, extra]),
-        proposals([*calm, replace(extra, state="running")]),
-    )
-    assert stopped == running
-    assert stopped != proposals(calm)
+@pytest.mark.parametrize("best", [-2.0, 0.0, 1.5])
+def test_good_trials_pull_it_near(best: float) -> None:
+    at = [best + x for x in (-0.6, 0.9, 0.1, 0.4, -0.2)] + [-2.9, -1.0, 0.9, 2.9]
+    records = [complete(i, x, 1 + 0.03 * (x - best) ** 2) for i, x in enumerate(at)]
+    assert np.max(np.abs(np.array(proposals(records)) - best)) < 0.5
 
 
-def test_good_trials_pull_it_near() -> None:
-    for best in (-2.0, 0.0, 1.5):
-        records = [complete(i, best + x, x**2) for i, x in enumerate((-0.6, 0.9, 0.1, 0.4, -0.2))]
-        records += [complete(5 + i, x, 9.0 + x) for i, x in enumerate((-2.9, -1.0, 0.9, 2.9))]
-        assert np.median(np.abs(np.array(proposals(records)) - best)) < 0.4
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_unit_of_a_loss_does_not_matter(scale: float) -> None:
+    def at(unit: float) -> list[float]:
+        losses = ((x, unit * (1 + 0.03 * (x - 1) ** 2)) for x in (-1.0, 0.0, 1.5))
+        return proposals([complete(i, x, loss) for i, (x, loss) in enumerate(losses)])
+
+    assert at(scale) == pytest.approx(at(1.0), abs=1e-6)
 
 
-@pytest.mark.parametrize(("trials", "least", "most"), [(12, 120, 175), (40, 165, 199)])
-def test_the_better_family_is_proposed_more_often(trials: int, least: int, most: int) -> None:
-    # The more trials speak for it the oftener; never to the exclusion of the other one.
-    space = ScheduleSpace(1000, families=("linear", "cosine"))
-    records = [
-        complete(i, 0.1 * (i % 12) - 0.6, float(i % 2), family=("linear", "cosine")[i % 2])
-        for i in range(trials)
-    ]
-    seen = Counter(Engine(space, s).ask(trials, records)[FAMILY] for s in range(200))
-    assert least <= seen["linear"] <= most
+@pytest.mark.parametrize("best", [-1.5, 1.5])
+def test_an_accuracy_is_searched_too(best: float) -> None:
+    # Maximised, so the record has its negative.
+    engine, records = Engine(ONE, 0), []
+    for i in range(8):
+        x = octave(engine.ask(i, records))
+        records.append(complete(i, x, -(0.9 - 0.02 * (x - best) ** 2)))
+    assert min(abs(octave(r.parameters) - best) for r in records) < 0.3
+
+
+def test_the_better_family_is_proposed() -> None:
+    # A clear loser is left alone; one that hardly differs is still tried.
+    space = ScheduleSpace(1000, families=("linear", "wsd"), parameters={"cooldown": 0.2})
+
+    def families_asked(behind: float) -> Counter[str]:
+        engine, records = Engine(space, 0), []
+        for i in range(12):
+            values = engine.ask(i, records)
+            loss = 1 + behind * (values[FAMILY] == "linear") + 0.03 * octave(values) ** 2
+            records.append(
+                TrialRecord(number=i, state="complete", parameters=values, values=(loss,))
+            )
+        return Counter(str(r.parameters[FAMILY]) for r in records)
+
+    assert families_asked(0.1)["linear"] <= 3
+    assert families_asked(-0.03)["linear"] >= 6
 
 
 @pytest.mark.parametrize("good", [0.12, 0.48])
 def test_the_shape_is_learnt_too(good: float) -> None:
-    space = ScheduleSpace(1000, families="wsd")
-    records = []
-    for i, cooldown in enumerate(np.linspace(0.1, 0.5, 24)):
-        record = complete(i, 0.0, abs(cooldown - good), family="wsd")
-        shapes = {"wsd_cooldown": float(cooldown), "wsd_cooldown_shape": "linear"}
-        records.append(replace(record, parameters={**record.parameters, **shapes}))
-    asked = [Engine(space, s).ask(24, records)["wsd_cooldown"] for s in range(20)]
-    assert np.max(np.abs(np.array(asked) - good)) < 0.08
+    space = ScheduleSpace(1000, families="wsd", parameters={"cooldown_shape": "linear"})
+    engine, records = Engine(space, 0), []
+    for i in range(16):
+        values = engine.ask(i, records)
+        loss = 1 + 0.2 * abs(float(values["wsd_cooldown"]) - good) + 0.03 * octave(values) ** 2
+        records.append(TrialRecord(number=i, state="complete", parameters=values, values=(loss,)))
+    later = [float(r.parameters["wsd_cooldown"]) for r in records[8:]]
+    assert np.median(np.abs(np.array(later) - good)) < 0.1
 
 
 @pytest.mark.parametrize("good", ["linear", "1-sqrt"])
 def test_the_better_choice_is_learnt(good: str) -> None:
     space = ScheduleSpace(1000, families="wsd", parameters={"cooldown": 0.2})
     records = []
-    for i in range(16):
+    for i in range(8):
         choice = ("linear", "1-sqrt")[i % 2]
-        record = complete(i, 0.0, float(choice != good), family="wsd")
+        record = complete(i, 0.0, 1 + 0.1 * (choice != good), family="wsd")
         shapes = {"wsd_cooldown_shape": choice}
         records.append(replace(record, parameters={**record.parameters, **shapes}))
     asked = Counter(Engine(space, s).ask(16, records)["wsd_cooldown_shape"] for s in range(20))
@@ -272,26 +278,25 @@ def test_the_better_choice_is_learnt(good: str) -> None:
 def test_the_warmup_is_learnt_across_families() -> None:
     records = []
     for i in range(20):
-        record = complete(i, 0.0, abs(0.01 * i - 0.15), family=families()[i % 5])
+        record = complete(i, 0.0, 1 + abs(0.01 * i - 0.15), family=SPACE.families[1 + i % 4])
         records.append(replace(record, parameters={**record.parameters, WARMUP: 0.01 * i}))
     asked = [Engine(SPACE, s).ask(20, records)[WARMUP] for s in range(20)]
-    assert np.median(np.abs(np.array(asked) - 0.15)) < 0.04
+    assert np.median(np.abs(np.array(asked) - 0.15)) < 0.05
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
-def test_a_loss_that_is_not_finite_is_never_good(value: float) -> None:
-    # Two finite ones around 1, one that is not at 4: the better quarter is "at least two".
-    near = [complete(0, 0.0, 1.0), complete(1, 0.3, 1.1)]
-    far = [complete(2 + i, 2.0, value) for i in range(6)]
+def test_a_loss_that_is_not_finite_is_a_run_that_diverged(value: float) -> None:
+    near = [complete(0, 0.0, 1.0), complete(1, 0.3, 1.001)]
+    far = [complete(2 + i, 1.0, value) for i in range(3)]
     assert max(proposals(near + far)) < 1.0
-    alone = [complete(0, 0.0, 1.0), *far]  # one loss: still the prior
-    assert proposals(alone) == proposals([replace(r, state="stopped", values=()) for r in alone])
+    hot = [replace(r, state="stopped", side="hot", values=()) for r in far]
+    assert proposals(near + far) == proposals(near + hot)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_good_rate_beyond_the_bounds_draws_to_that_bound(side: int) -> None:
-    records = [complete(i, side * (6.0 + 0.1 * i), 0.1) for i in range(2)]
-    records += [complete(2 + i, x, 1.0) for i, x in enumerate((0.0, 1.0, -1.0, 0.5, -0.5, 2.0))]
+    records = [complete(i, side * (6.0 + 0.1 * i), 0.9) for i in range(2)]
+    records += [complete(2 + i, side * x, 1.0 - 0.01 * x) for i, x in enumerate((0.0, 1.0, 2.0))]
     assert all(side * x > 2.0 for x in proposals(records))
 
 

@@ -1,0 +1,88 @@
+"""Records as the surrogate takes them: the ones that tell most, as points, losses and peaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lrsearch.search._cliff import Cliff
+from lrsearch.search._levels import levels
+from lrsearch.search._locate import Locator
+from lrsearch.search._records import TrialRecord, ranked
+from lrsearch.search._space import FAMILY, MULTIPLIER
+from lrsearch.search._surrogate import Points, Surrogate, prior_mean
+
+# Records that count: the complete ones of the best losses, and of every kind the latest.
+BEST = 70
+LATEST = 30
+# A run that was stopped, and not as too hot, is worse than the best one by about this much (log
+# loss), give or take.
+STOPPED, STOPPED_DEVIATION = 0.15, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a study says so far.
+
+    Attributes:
+        surrogate: The process; ``None`` before the first run that tells anything of its loss.
+        tried: Points whose least expected loss is to be improved on.
+        cliff: Where runs diverge.
+    """
+
+    surrogate: Surrogate | None
+    tried: Points
+    cliff: Cliff
+
+
+def evidence(locator: Locator, records: Sequence[TrialRecord]) -> Evidence:
+    """What these records, in order of their numbers, say about a space."""
+    kinds = _kinds(records)
+    done = _telling(kinds["complete"])
+    ended = locator.points([r.parameters for r in done])
+    burnt = locator.points([r.parameters for r in kinds["hot"][-LATEST:]])
+    cliff = Cliff(ended.peaks, burnt.peaks)
+    found, losses, deviations = ended.points, levels(done), np.zeros(len(done))
+    if stopped := kinds["stopped"][-LATEST:]:
+        found = found.joined(locator.points([r.parameters for r in stopped]).points)
+        least = losses.min() if len(losses) else 0.0
+        losses = np.append(losses, np.full(len(stopped), least + STOPPED))
+        deviations = np.append(deviations, np.full(len(stopped), STOPPED_DEVIATION))
+    process = Surrogate(found, losses, deviations) if len(found) else None
+    tried = ended.points if done else found
+    if running := kinds["running"][-LATEST:]:
+        now = locator.points([r.parameters for r in running]).points
+        said = process.mean(now) + losses.min() if process else prior_mean(now)
+        deviations = np.append(deviations, np.zeros(len(now)))
+        process = Surrogate(found.joined(now), np.append(losses, said), deviations)
+        tried = tried.joined(now)
+    return Evidence(process, tried, cliff)
+
+
+def _kinds(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Records by what they can tell, in order of their numbers; "hot" ones have no finite loss."""
+    found: dict[str, list[TrialRecord]] = {k: [] for k in ("complete", "stopped", "running", "hot")}
+    for record in records:
+        if MULTIPLIER not in record.parameters or FAMILY not in record.parameters:
+            continue
+        kind: str = record.state
+        if record.side == "hot" or not all(map(math.isfinite, record.values)):
+            kind = "hot"
+        found[kind].append(record)
+    return found
+
+
+def _telling(done: list[TrialRecord]) -> list[TrialRecord]:
+    """The best of these, and the latest of the others."""
+    if len(done) <= BEST + LATEST:
+        return done
+    if len(done[0].values) == 1:
+        values = np.array([r.values[0] for r in done])
+        order = [int(i) for i in np.argpartition(values, BEST)]
+    else:
+        place = {record.number: i for i, record in enumerate(done)}
+        order = [place[record.number] for record in ranked(done)]
+    return [done[i] for i in [*sorted(order[:BEST]), *sorted(order[BEST:])[-LATEST:]]]

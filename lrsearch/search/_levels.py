@@ -1,0 +1,38 @@
+"""Objectives of complete trials on one scale: how much worse than the best, as log losses are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrsearch.search._records import TrialRecord
+
+Array = NDArray[np.float64]
+
+TYPICAL = 0.1  # log loss by which half of a sweep's runs are worse than its best
+FRONT = 0.3  # the same for a point that all others dominate
+
+
+def levels(records: Sequence[TrialRecord]) -> Array:
+    """Levels (n,) of records that all have finite values.
+
+    One objective, all values positive: `log(1 + (v - least) / max(least, median - least))`, which
+    is `log(v / least)` unless the least is next to nothing. One of another kind (an accuracy to be
+    maximised): in units in which the median is `TYPICAL` above the least. Several: the share of the
+    records that dominate each, times `FRONT`.
+    """
+    if not records:
+        return np.zeros(0)
+    values = np.array([r.values for r in records], dtype=np.float64)
+    if values.shape[1] > 1:
+        below = (values[:, None] <= values[None]).all(axis=2)
+        strictly = (values[:, None] < values[None]).any(axis=2)
+        return np.asarray(FRONT * (below & strictly).mean(axis=0))
+    least = float(values.min())
+    over = values[:, 0] - least
+    typical = float(np.median(over)) or float(over.max())
+    if least > 0:
+        return np.log1p(over / max(least, typical))
+    return np.asarray(over * (TYPICAL / typical)) if typical > 0 else over

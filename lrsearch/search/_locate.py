@@ -1,0 +1,63 @@
+"""Values of a space as points of the surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrsearch.search._shapes import PLACES, ShapePoint, shape_point
+from lrsearch.search._space import MULTIPLIER, ScheduleSpace
+from lrsearch.search._surrogate import Array, Points
+
+REMEMBERED = 4096  # shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Points, and the octaves of their peaks over the edge, (n,)."""
+
+    points: Points
+    peaks: Array
+
+
+class Locator:
+    """Locates values of a space, and remembers its shapes.
+
+    Args:
+        space: The space.
+    """
+
+    def __init__(self, space: ScheduleSpace) -> None:
+        self.space = space
+        self._known: dict[tuple[tuple[str, Any], ...], ShapePoint] = {}
+
+    def points(self, values: Sequence[Mapping[str, Any]]) -> Located:
+        """One point for each."""
+        octaves = np.log2(np.array([float(each[MULTIPLIER]) for each in values]))
+        return self._located([self._shape(each) for each in values], octaves)
+
+    def grid(self, shapes: Sequence[Mapping[str, Any]], octaves: Array) -> Located:
+        """Every shape at every rate, shape by shape."""
+        found = [self._shape(each) for each in shapes]
+        repeated = [shape for shape in found for _ in octaves]
+        return self._located(repeated, np.tile(octaves, len(found)))
+
+    def _located(self, shapes: Sequence[ShapePoint], octaves: Array) -> Located:
+        places = np.array([s.place for s in shapes]).reshape(len(shapes), PLACES)
+        points = Points(octaves, places, np.array([s.belief for s in shapes]))
+        return Located(points, octaves + np.array([s.octaves for s in shapes]))
+
+    def _shape(self, values: Mapping[str, Any]) -> ShapePoint:
+        key = tuple(item for item in values.items() if item[0] != MULTIPLIER)
+        found = self._known.get(key)
+        if found is None:
+            shape = self.space.shape(values)
+            warmup = shape.warmup_steps / shape.budget
+            found = shape_point(shape.family, shape.parameters, warmup)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = found
+        return found
