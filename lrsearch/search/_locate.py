@@ -34,6 +34,10 @@ class Locator:
         self.space = space
         self._known: dict[tuple[tuple[str, Any], ...], ShapePoint] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be worked out again."""
+        return self.__dict__ | {"_known": {}}
+
     def points(self, values: Sequence[Mapping[str, Any]]) -> Located:
         """One point for each."""
         octaves = np.log2(np.array([float(each[MULTIPLIER]) for each in values]))
