@@ -1,5 +1,6 @@
 """What to try next and what to stop: space, records, engine, decide. Pure (numpy, scipy)."""
 
+from lrsearch.search._believed import believed as believed
 from lrsearch.search._decide import decide as decide
 from lrsearch.search._dimension import Dimension as Dimension
 from lrsearch.search._dimension import Setting as Setting
@@ -15,6 +16,7 @@ from lrsearch.search._space import MULTIPLIER as MULTIPLIER
 from lrsearch.search._space import PLAN_KEY as PLAN_KEY
 from lrsearch.search._space import RATE_KEY as RATE_KEY
 from lrsearch.search._space import REQUEST_KEY as REQUEST_KEY
+from lrsearch.search._space import WARMUP as WARMUP
 from lrsearch.search._space import ScheduleSpace as ScheduleSpace
 
 __all__ = [
@@ -23,12 +25,14 @@ __all__ = [
     "PLAN_KEY",
     "RATE_KEY",
     "REQUEST_KEY",
+    "WARMUP",
     "Dimension",
     "Engine",
     "Plan",
     "ScheduleSpace",
     "Setting",
     "TrialRecord",
+    "believed",
     "calibration_seed",
     "confirmation_seed",
     "decide",

@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 from peers import Stream
-from simulate import Trace, recommend
+from simulate import CELL_KEY, Trace, recommend
 from table import Run, Table
 
 # Of a stream over six decades a twentieth is worth training in full, of a narrow one a good part.
@@ -72,8 +72,9 @@ class Rounds:
                     study.tell(trial, state=TrialState.PRUNED)
                     continue
                 spent += table.budget - mark + price
+                trial.set_user_attr(CELL_KEY, list(cell))
                 study.tell(trial, run.final)
-                recommend(trace, table, seed, study, spent / whole, trial, cell)
+                recommend(trace, table, seed, study, spent / whole)
         trace.cost = spent / whole
         return trace
 

@@ -17,11 +17,12 @@ import optuna
 from optuna.trial import TrialState
 from table import Cell, Run, Table
 
-from lrsearch.integrations.optuna._attributes import VERDICT_KEY
+from lrsearch.integrations.optuna import VERDICT_KEY, recommended
 from lrsearch.stability import Verdict
 
 # What the watch says of a run that diverged; only our sampler reads it.
 LOST = Verdict(stop=True, regime="diverged", side="hot").to_dict()
+CELL_KEY = "cell"  # of a trial that was trained to its end
 Choice = tuple[str, float]  # shape, peak learning rate
 
 
@@ -163,8 +164,9 @@ def replay(
                 live.trial.set_user_attr(VERDICT_KEY, LOST)
                 study.tell(live.trial, state=TrialState.PRUNED)
         elif last:
+            live.trial.set_user_attr(CELL_KEY, list(live.cell))
             study.tell(live.trial, live.run.final)
-            recommend(trace, table, seed, study, so_far(now), live.trial, live.cell)
+            recommend(trace, table, seed, study, so_far(now))
         elif method.looks_at(live.rung):
             stop, price = method.look(live.trial, live.run, live.rung)
             spent, now = spent + price, now + price
@@ -181,23 +183,18 @@ def replay(
     return trace
 
 
-def recommend(
-    trace: Trace,
-    table: Table,
-    sweep: int,
-    study: optuna.Study,
-    cost: float,
-    trial: optuna.Trial,
-    cell: Cell,
-) -> None:
-    """Note what the study recommends once this trial is done, which is its best trial so far."""
-    best = study.best_trial
-    if best.number != trial.number:
-        if not trace.recommendations:
-            return  # the best one is a diverged run that was given a value
-        cell = trace.recommendations[-1].cell
-    regret = table.judged(cell, sweep) - table.best
-    trace.recommendations.append(Recommendation(cost, cell, regret, study.best_value))
+def recommend(trace: Trace, table: Table, sweep: int, study: optuna.Study, cost: float) -> None:
+    """Note what the study recommends once a trial is done.
+
+    That is what `lrsearch.best_schedule` would export: where trials are our space's, the one that
+    is expected to be the best, and else the best one seen.
+    """
+    best = recommended(study)
+    if CELL_KEY not in best.user_attrs:
+        return  # a diverged run that was given a value
+    shape, k = best.user_attrs[CELL_KEY]
+    regret = table.judged((shape, k), sweep) - table.best
+    trace.recommendations.append(Recommendation(cost, (shape, k), regret, best.values[0]))
 
 
 def shape_of(family: str, parameters: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from lrsearch.integrations.optuna._sampler import refuse_other_space as refuse_o
 from lrsearch.integrations.optuna._study import best_schedule as best_schedule
 from lrsearch.integrations.optuna._study import edge_key as edge_key
 from lrsearch.integrations.optuna._study import enqueue as enqueue
+from lrsearch.integrations.optuna._study import recommended as recommended
 from lrsearch.integrations.optuna._study import store_edge as store_edge
 from lrsearch.integrations.optuna._study import stored_edge as stored_edge
 
@@ -40,6 +41,7 @@ __all__ = [
     "optimize",
     "plan_of",
     "readings_of",
+    "recommended",
     "refuse_other_space",
     "store_edge",
     "stored_edge",

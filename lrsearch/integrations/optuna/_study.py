@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections import Counter
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError
 from lrsearch.integrations.optuna._attributes import EDGE_PREFIX, plan_of, verdict_of
 from lrsearch.integrations.optuna._sampler import EdgeSampler
 from lrsearch.schedules import Schedule, get_family
-from lrsearch.search import FAMILY, RATE_KEY, Dimension, ScheduleSpace
+from lrsearch.search import (
+    FAMILY,
+    MULTIPLIER,
+    RATE_KEY,
+    WARMUP,
+    Dimension,
+    Plan,
+    ScheduleSpace,
+    believed,
+)
 from lrsearch.stability import Edge
 
 
 def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Schedule:
-    """The schedule of a study's best trial, with where it comes from.
+    """The schedule of a study's `recommended` trial, with where it comes from.
 
     Args:
         study: A study whose trials used `ScheduleSpace.suggest`.
-        trial: The trial to take instead of the best one (multi-objective studies have no best).
+        trial: The trial to take instead: ``study.best_trial`` for the lowest loss seen (studies of
+            several objectives have no best).
 
     Raises:
         StudyMismatchError: If no trial has finished, several objectives leave no single best, or
@@ -37,7 +49,7 @@ def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Sche
             )
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             raise StudyMismatchError(_nothing_finished(study))
-        trial = study.best_trial
+        trial = recommended(study)
     plan = plan_of(trial.user_attrs)
     if plan is None:
         raise StudyMismatchError(
@@ -52,6 +64,32 @@ def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Sche
         seed=trial.user_attrs.get("lrsearch:seed"),
         versions=_versions(),
     )
+
+
+def recommended(study: optuna.Study) -> FrozenTrial:
+    """The finished trial with the least expected loss, which need not be the lowest seen.
+
+    Of many noisy runs the lowest was also lucky; what its neighbours reached tells how much
+    (`lrsearch.search.believed`). It is ``study.best_trial`` where fewer than four trials have
+    finished, and in studies that search parameters beside the schedule, or without one.
+
+    Args:
+        study: A study of one objective with a finished trial.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    plans = [plan_of(t.user_attrs) for t in finished]
+    known = [plan for plan in plans if plan is not None]
+    if len(known) < len(plans) or any(map(_searches_more, finished, known)):
+        return study.best_trial
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    at = believed(known, [sign * t.values[0] for t in finished])
+    return study.best_trial if at is None else copy.deepcopy(finished[at])
+
+
+def _searches_more(trial: FrozenTrial, plan: Plan) -> bool:
+    """Whether a trial has parameters beside its schedule's."""
+    ours = {FAMILY, MULTIPLIER, WARMUP} | {f"{plan.family}_{name}" for name in plan.parameters}
+    return not ours.issuperset(trial.params)
 
 
 def enqueue(
