@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lrsearch.integrations import edge as edge
     from lrsearch.integrations import watch as watch
     from lrsearch.integrations.optuna import EdgeSampler as EdgeSampler
+    from lrsearch.integrations.optuna import SettledCallback as SettledCallback
     from lrsearch.integrations.optuna import StabilityPruner as StabilityPruner
     from lrsearch.integrations.optuna import best_schedule as best_schedule
     from lrsearch.integrations.optuna import enqueue as enqueue
@@ -41,6 +42,7 @@ __all__ = [
     "Reading",
     "Schedule",
     "ScheduleSpace",
+    "SettledCallback",
     "StabilityPruner",
     "Task",
     "Verdict",
@@ -60,6 +62,7 @@ _HOMES = {
     "Reading": "lrsearch.stability",
     "Schedule": "lrsearch.schedules",
     "ScheduleSpace": "lrsearch.search",
+    "SettledCallback": "lrsearch.integrations.optuna",
     "StabilityPruner": "lrsearch.integrations.optuna",
     "Task": "lrsearch.training",
     "Verdict": "lrsearch.stability",

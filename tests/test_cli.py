@@ -245,6 +245,27 @@ def test_confirm_says_how_well_the_winner_reproduces_and_remembers(shell) -> Non
     assert len(shell.log()) == trained
 
 
+def test_a_dry_run_says_what_it_would_cost_and_does_nothing(shell) -> None:
+    command = shell.run(*sweep(trials=7), "--dry-run")
+    assert command.code == 0, command.err
+    assert f"at most 7 runs of {BUDGET} steps" in command.out
+    assert "full runs" in command.out
+    assert not list(shell.folder.glob("*.db"))
+    document = one_document(shell.run(*sweep(trials=7), "--dry-run", "--json").out)
+    assert document["full_runs"] == pytest.approx(document["edge"] / BUDGET + 7 * 1.02)
+
+
+def test_a_sweep_ends_when_little_is_left(shell) -> None:
+    command = shell.run(*sweep(trials=20), "--until", "90%")
+    assert command.code == 0, command.err
+    assert len(study_at(shell.folder).get_trials()) == 4
+    assert "after 4 finished runs the best schedule is expected to be" in command.out
+    assert "--until 90%" in command.out
+    refused = shell.run(*sweep(), "--until", "soon")
+    assert refused.code == 1
+    assert "--until takes a share such as 1% or 0.01" in refused.err
+
+
 def test_out_of_time_is_said_and_is_no_failure(shell) -> None:
     command = shell.start(*sweep(trials=50), "--timeout", "1", pace=0.02).wait()
     assert command.code == 0, command.err

@@ -40,6 +40,14 @@ Json = Annotated[
     bool, typer.Option("--json", help="print one JSON document; progress goes to standard error")
 ]
 LOCAL = "sqlite:///lrsearch.db"
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="end sooner, once no more than this share of the loss is expected to be gained, such "
+        "as 1%",
+    ),
+]
 
 
 def opened(storage: str, study: str | None) -> optuna.Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from lrsearch.cli._app import (
     Storage,
     StudyName,
     TaskName,
+    Until,
     app,
     opened,
 )
@@ -28,7 +30,15 @@ from lrsearch.cli._terminal import (
     print_json,
     say,
 )
-from lrsearch.cli._words import CHECKPOINT_SECONDS, PATIENCE, rate_of, runner, setting_of, task_of
+from lrsearch.cli._words import (
+    CHECKPOINT_SECONDS,
+    PATIENCE,
+    rate_of,
+    runner,
+    setting_of,
+    share_of,
+    task_of,
+)
 
 
 @app.command()
@@ -63,6 +73,10 @@ def sweep(
     task: TaskName,
     budget: Budget = None,
     trials: Annotated[int, typer.Option(min=1, help="trials in the study in the end")] = 20,
+    until: Until = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what the sweep would cost")
+    ] = False,
     timeout: Annotated[
         float | None, typer.Option(help="seconds after which no new trial begins")
     ] = None,
@@ -153,16 +167,21 @@ def sweep(
 
     Example: lrsearch sweep digits --budget 600
 
+    Example: lrsearch sweep digits --until 1% --dry-run
+
     Example: lrsearch sweep digits --ray --workers 4
 
     Example: lrsearch sweep my_task.py:task --ray auto --gpus-per-trial 0.25 --files s3://bucket/runs
 
     Example: lrsearch sweep my_task.py:task --trials 30 --enqueue cosine:0.1 --storage sqlite:///runs.db
     """
+    from lrsearch.integrations.optuna import study_outlook
     from lrsearch.schedules import Schedule
     from lrsearch.search import ScheduleSpace
     from lrsearch.sweeps import (
         Live,
+        check_until,
+        estimate,
         interruptible,
         leaderboard,
         schedule_of,
@@ -184,6 +203,15 @@ def sweep(
         )
         name = study or f"{found.name}-{space.budget}"
         rates = [rate_of(text) for text in enqueue or ()]
+        gain = share_of(until)
+        check_until(gain)
+        if dry_run:
+            cost = estimate(found, space, trials=trials, share=watch_share)
+            if json_:
+                print_json(asdict(cost) | {"full_runs": cost.full_runs})
+            else:
+                say(console, *cost.sentences())
+            return
         make_folder(out)
         run = runner(ray, workers, cpus, gpus, place, patience, checkpoint_seconds)
         live = Live(console, trials, space.budget, maximize=found.direction == "maximize")
@@ -196,6 +224,7 @@ def sweep(
                     storage=storage,
                     study_name=name,
                     trials=trials,
+                    until=gain,
                     timeout=timeout,
                     seed=seed,
                     share=watch_share,
@@ -229,12 +258,14 @@ def sweep(
             f"cost {spent:.1f} full runs for {len(board)} trials, "
             f"{result.edge.cost / space.budget:.1f} for the edge",
         )
+        if (ahead := study_outlook(result.study)) is not None:
+            say(console, ahead.sentence())
         if again is not None:
             say(console, again.sentence(found.metric))
         if result.out_of_time:
             say(console, f"out of time after {timeout:g} s: the same command goes on")
         more = [("--families", families), *(("--parameter", text) for text in parameter or ())]
-        more.append(("--out", None if out == Path() else str(out)))
+        more += [("--until", until), ("--out", None if out == Path() else str(out))]
         more += [("--ray", ray), ("--workers", str(workers) if workers else None)]
         say(
             console,

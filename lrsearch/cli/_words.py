@@ -48,6 +48,17 @@ def runner(
     return partial(ray_sweep, cluster=cluster, checkpoint_seconds=checkpoint_seconds)
 
 
+def share_of(text: str | None) -> float | None:
+    """A share, said as 1% or as 0.01."""
+    if text is None:
+        return None
+    number, percent, rest = text.strip().partition("%")
+    try:
+        return float(number) / (100 if percent else 1) if not rest else float(text)
+    except ValueError:
+        raise UnsupportedError(f"--until takes a share such as 1% or 0.01, got {text!r}.") from None
+
+
 def task_of(spec: str) -> Task:
     """The task that a user names."""
     from lrsearch.tasks import EMBEDDED

@@ -9,6 +9,7 @@ from lrsearch.curvature._batches import hold as hold
 from lrsearch.curvature._bracket import vertex as vertex
 from lrsearch.curvature._calibrate import FRESH as FRESH
 from lrsearch.curvature._calibrate import calibrate as calibrate
+from lrsearch.curvature._calibrate import calibration_cost as calibration_cost
 from lrsearch.curvature._calibrate import proxy_steps as proxy_steps
 from lrsearch.curvature._capability import Capability as Capability
 from lrsearch.curvature._capability import probe_methods as probe_methods
@@ -55,6 +56,7 @@ __all__ = [
     "WeightAverage",
     "batch_sharpness",
     "calibrate",
+    "calibration_cost",
     "critical_rate",
     "curvature_along",
     "direction",

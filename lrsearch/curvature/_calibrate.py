@@ -55,6 +55,11 @@ def proxy_steps(budget: int, share: float | None = None) -> int:
     return int(min(max((SHARE if share is None else share) * budget / RUNS, least), LONGEST))
 
 
+def calibration_cost(budget: int, share: float | None = None) -> float:
+    """Gradients that a calibration costs as a rule."""
+    return RUNS * proxy_steps(budget, share)
+
+
 def warmup_steps(steps: int) -> int:
     """Steps over which the rate of an annealed run of ``steps`` rises."""
     return max(1, round(min(max(WARMUP, LEAST * steps), MOST * steps)))

@@ -5,6 +5,8 @@ from lrsearch.search._decide import decide as decide
 from lrsearch.search._dimension import Dimension as Dimension
 from lrsearch.search._dimension import Setting as Setting
 from lrsearch.search._engine import Engine as Engine
+from lrsearch.search._outlook import Outlook as Outlook
+from lrsearch.search._outlook import outlook as outlook
 from lrsearch.search._plan import Plan as Plan
 from lrsearch.search._records import TrialRecord as TrialRecord
 from lrsearch.search._records import ranked as ranked
@@ -28,6 +30,7 @@ __all__ = [
     "WARMUP",
     "Dimension",
     "Engine",
+    "Outlook",
     "Plan",
     "ScheduleSpace",
     "Setting",
@@ -36,6 +39,7 @@ __all__ = [
     "calibration_seed",
     "confirmation_seed",
     "decide",
+    "outlook",
     "ranked",
     "trial_seed",
 ]

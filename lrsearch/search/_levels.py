@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,14 @@ Array = NDArray[np.float64]
 
 TYPICAL = 0.1  # log loss by which half of a sweep's runs are worse than its best
 FRONT = 0.3  # the same for a point that all others dominate
+
+
+def level_share(records: Sequence[TrialRecord]) -> float:
+    """What a small level is of the least absolute value, for one objective."""
+    values = np.array([r.values[0] for r in records], dtype=np.float64)
+    least, typical = float(values.min()), _typical(values)
+    unit = max(least, typical) if least > 0 else typical / TYPICAL
+    return unit / abs(least) if least else math.inf
 
 
 def levels(records: Sequence[TrialRecord]) -> Array:
@@ -31,8 +40,13 @@ def levels(records: Sequence[TrialRecord]) -> Array:
         strictly = (values[:, None] < values[None]).any(axis=2)
         return np.asarray(FRONT * (below & strictly).mean(axis=0))
     least = float(values.min())
-    over = values[:, 0] - least
-    typical = float(np.median(over)) or float(over.max())
+    over, typical = values[:, 0] - least, _typical(values[:, 0])
     if least > 0:
         return np.log1p(over / max(least, typical))
     return np.asarray(over * (TYPICAL / typical)) if typical > 0 else over
+
+
+def _typical(values: Array) -> float:
+    """How far the median is above the least, or the greatest where half of them are the least."""
+    over = values - values.min()
+    return float(np.median(over)) or float(over.max())

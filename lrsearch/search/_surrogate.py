@@ -64,6 +64,10 @@ class Points:
     def __len__(self) -> int:
         return len(self.octaves)
 
+    def chosen(self, which: NDArray[np.intp]) -> Points:
+        """Some of them."""
+        return Points(self.octaves[which], self.places[which], self.beliefs[which])
+
     def joined(self, other: Points) -> Points:
         """These, then the other ones."""
         return Points(
@@ -130,6 +134,22 @@ class Surrogate:
             left = np.maximum(q * q * own - (seen**2).sum(axis=0), 1e-16)
             deviations.append(np.sqrt(left))
         return np.array(means), np.array(deviations)
+
+    def draw(self, at: Points, rng: np.random.Generator, count: int) -> Array:
+        """Draws of the expected losses, (count, n), which vary together."""
+        across, own = _kernel(self._points, at), _kernel(at, at)
+        found = []
+        for part, share in zip(self._parts, rng.multinomial(count, self.weights), strict=True):
+            if share == 0:
+                continue
+            q = part.curvature
+            seen = solve_triangular(part.root, q * q * across, lower=True, check_finite=False)
+            mean = q * at.octaves**2 + at.beliefs + seen.T @ part.rest
+            left = q * q * own - seen.T @ seen
+            # A trillionth of the level's own variance: what rounding leaves of it.
+            root = cholesky(left + 1e-12 * q * q * FLAT * np.eye(len(at)), lower=True)
+            found.append(mean + rng.standard_normal((share, len(at))) @ root.T)
+        return np.concatenate(found)
 
     def mean(self, at: Points) -> Array:
         """Expected loss of a run, (n,), from the least loss seen."""

@@ -3,6 +3,8 @@
 from lrsearch.integrations import task_edge as task_edge
 from lrsearch.sweeps._confirm import Confirmation as Confirmation
 from lrsearch.sweeps._confirm import confirm as confirm
+from lrsearch.sweeps._estimate import Estimate as Estimate
+from lrsearch.sweeps._estimate import estimate as estimate
 from lrsearch.sweeps._events import Listener as Listener
 from lrsearch.sweeps._events import Silent as Silent
 from lrsearch.sweeps._events import TrialEnd as TrialEnd
@@ -12,6 +14,7 @@ from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
 from lrsearch.sweeps._patient import PatientStorage as PatientStorage
+from lrsearch.sweeps._prepare import check_until as check_until
 from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
@@ -26,6 +29,7 @@ from lrsearch.sweeps._weights import keep_best as keep_best
 
 __all__ = [
     "Confirmation",
+    "Estimate",
     "Listener",
     "Live",
     "PatientStorage",
@@ -33,7 +37,9 @@ __all__ = [
     "SweepResult",
     "TrialEnd",
     "best_weights",
+    "check_until",
     "confirm",
+    "estimate",
     "interruptible",
     "keep_best",
     "leaderboard",

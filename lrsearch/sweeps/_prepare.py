@@ -11,7 +11,14 @@ from optuna.trial import TrialState
 
 from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, TaskError
 from lrsearch.integrations import optimizer_kind
-from lrsearch.integrations.optuna import ERROR_KEY, edge_key, enqueue, stored_edge
+from lrsearch.integrations.optuna import (
+    ERROR_KEY,
+    check_tolerance,
+    edge_key,
+    enqueue,
+    stored_edge,
+    study_outlook,
+)
 from lrsearch.search import FAMILY, RATE_KEY
 from lrsearch.stability import Edge
 from lrsearch.sweeps._storage import local_file
@@ -30,6 +37,24 @@ def check_share(share: float) -> None:
     """
     if not 0 < share <= 1:
         raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
+
+
+def check_until(until: float | None) -> None:
+    """Refuse a gain to end at that is no share of the loss.
+
+    Raises:
+        InvalidSpaceError: If it does not lie in (0, 1).
+    """
+    if until is not None:
+        check_tolerance(until)
+
+
+def settled(study: optuna.Study, until: float | None) -> bool:
+    """Whether no more than ``until`` is expected to be gained, and no rate waits to be tried."""
+    if until is None or study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return False
+    found = study_outlook(study)
+    return found is not None and found.remaining <= until
 
 
 def runs_folder(storage: str) -> Path:

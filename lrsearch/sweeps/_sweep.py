@@ -26,9 +26,11 @@ from lrsearch.sweeps._lease import LIFE, Lease, checkpoint_path, claim
 from lrsearch.sweeps._prepare import (
     agree,
     check_share,
+    check_until,
     enqueue_rates,
     give_up_if_broken,
     runs_folder,
+    settled,
 )
 from lrsearch.sweeps._storage import answering, local_file, open_storage, open_study
 from lrsearch.sweeps._trial import Bench, run_trial
@@ -67,6 +69,7 @@ def sweep(
     storage: str = "sqlite:///lrsearch.db",
     study_name: str | None = None,
     trials: int = 20,
+    until: float | None = None,
     timeout: float | None = None,
     seed: int | None = None,
     share: float = 0.02,
@@ -90,6 +93,8 @@ def sweep(
         storage: Where the study lives.
         study_name: Its name; task name and budget by default.
         trials: How many trials the study is to have in the end (all workers and starts together).
+        until: End before that, once the best schedule is expected to be better than the recommended
+            one by no more than this share of the loss, such as 0.01.
         timeout: Seconds after which no new trial begins.
         seed: Seed of everything; 0, or the study's own, by default.
         share: Share of a run's cost for watching it.
@@ -109,6 +114,7 @@ def sweep(
     """
     begun, listener = time.monotonic(), listener or Silent()
     check_share(share)
+    check_until(until)
     name = study_name or f"{task.name}-{space.budget}"
     opened = open_storage(storage, create=True)
     study = open_study(opened, name, direction=task.direction, create=True)
@@ -150,6 +156,8 @@ def sweep(
     listener.known(sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)))
     while timeout is None or time.monotonic() - begun < timeout:
         give_up_if_broken(study)
+        if settled(study, until):
+            return result_of(study, edge, listener)
         with turn(folder, listener.note, interrupted, other="begins a trial"):
             begun_trial = _begin(study, folder, trials, one_machine=path is not None)
         if begun_trial is None:

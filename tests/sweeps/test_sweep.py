@@ -34,7 +34,15 @@ from lrsearch.integrations.optuna import (
 )
 from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
-from lrsearch.sweeps import Silent, SweepResult, TrialEnd, leaderboard, open_storage, open_study
+from lrsearch.sweeps import (
+    Silent,
+    SweepResult,
+    TrialEnd,
+    estimate,
+    leaderboard,
+    open_storage,
+    open_study,
+)
 from lrsearch.sweeps import _lease as lease
 from lrsearch.sweeps import _trial as trial_module
 from lrsearch.sweeps import sweep as run_sweep
@@ -649,3 +657,42 @@ def test_a_long_evaluation_keeps_its_lease_where_locks_do_not_tell(bench: Bench)
         assert expires["token"] == held.token
         time.sleep(0.1)
         assert bench.study().get_trials()[0].user_attrs[lease.LEASE_KEY] == expires  # and ends
+
+
+# When little is left to be gained
+
+
+def begin(folder: Path, **options: Any) -> SweepResult:
+    task = line(evaluate=lambda model: 1.0 + evaluate(model))  # its own best loss is nothing
+    return run_sweep(task, SPACE, storage=f"sqlite:///{folder}/s.db", **options)
+
+
+def test_it_ends_when_little_is_left(tmp_path: Path) -> None:
+    result = begin(tmp_path, trials=20, until=0.5)
+    assert len(result.study.trials) == 4  # the fewest that it foretells anything from
+    assert result.complete
+    # The same command does not begin more; one that asks for more precision does.
+    assert len(begin(tmp_path, trials=20, until=0.5).study.trials) == 4
+    assert len(begin(tmp_path, trials=6, until=1e-9).study.trials) == 6
+
+
+def test_rates_that_wait_are_tried_first(tmp_path: Path) -> None:
+    rates = [("cosine", 0.01 * (i + 1)) for i in range(6)]
+    result = begin(tmp_path, trials=20, until=0.9, rates=rates)
+    assert len(result.study.trials) == 6
+
+
+@pytest.mark.parametrize("until", [0.0, 1.0, -0.1, math.nan])
+def test_a_gain_that_is_no_share_is_refused(tmp_path: Path, until: float) -> None:
+    with pytest.raises(InvalidSpaceError, match=r"such as 0\.01"):
+        begin(tmp_path, until=until)
+
+
+def test_an_estimate_counts_everything() -> None:
+    found = estimate(line(), SPACE, trials=10, share=0.02)
+    assert found.edge == pytest.approx(5.3 * 40)  # as a rule; runs of 40 steps at the least
+    assert found.full_runs == pytest.approx(5.3 * 40 / BUDGET + 10.2)
+    assert found.seconds > 0
+    text = " ".join(found.sentences())
+    assert "10 runs of 30 steps" in text
+    assert f"{found.full_runs:.1f} full runs" in text

@@ -22,6 +22,9 @@ from lrsearch.integrations.optuna._study import enqueue as enqueue
 from lrsearch.integrations.optuna._study import recommended as recommended
 from lrsearch.integrations.optuna._study import store_edge as store_edge
 from lrsearch.integrations.optuna._study import stored_edge as stored_edge
+from lrsearch.integrations.optuna._until import SettledCallback as SettledCallback
+from lrsearch.integrations.optuna._until import check_tolerance as check_tolerance
+from lrsearch.integrations.optuna._until import study_outlook as study_outlook
 
 __all__ = [
     "ATTEMPTS_KEY",
@@ -34,8 +37,10 @@ __all__ = [
     "EdgeSampler",
     "OptunaHost",
     "RankTrial",
+    "SettledCallback",
     "StabilityPruner",
     "best_schedule",
+    "check_tolerance",
     "edge_key",
     "enqueue",
     "optimize",
@@ -45,5 +50,6 @@ __all__ = [
     "refuse_other_space",
     "store_edge",
     "stored_edge",
+    "study_outlook",
     "verdict_of",
 ]

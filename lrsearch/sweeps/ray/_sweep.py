@@ -39,10 +39,12 @@ from lrsearch.sweeps._events import Listener, Silent
 from lrsearch.sweeps._prepare import (
     agree,
     check_share,
+    check_until,
     enqueue_rates,
     give_up_if_broken,
     known_edge,
     runs_folder,
+    settled,
 )
 from lrsearch.sweeps._storage import open_storage, open_study
 from lrsearch.sweeps._sweep import SweepResult, result_of
@@ -65,6 +67,7 @@ def ray_sweep(
     storage: str = "sqlite:///lrsearch.db",
     study_name: str | None = None,
     trials: int = 20,
+    until: float | None = None,
     timeout: float | None = None,
     seed: int | None = None,
     share: float = 0.02,
@@ -85,6 +88,7 @@ def ray_sweep(
         storage: Where the study lives; a local SQLite file will do.
         study_name: Its name; task name and budget by default.
         trials: How many trials the study is to have in the end.
+        until: End before that, once little is left to be gained; see `sweep`.
         timeout: Seconds after which no new trial begins.
         seed: Seed of everything; 0, or the study's own, by default.
         share: Share of a run's cost for watching it.
@@ -105,6 +109,7 @@ def ray_sweep(
     """
     begun, listener = time.monotonic(), listener or Silent()
     check_share(share)
+    check_until(until)
     name = study_name or f"{task.name}-{space.budget}"
     study = open_study(
         open_storage(storage, create=True), name, direction=task.direction, create=True
@@ -126,7 +131,7 @@ def ray_sweep(
         def out_of_time() -> bool:
             return timeout is not None and time.monotonic() - begun >= timeout
 
-        searcher.finished_when = lambda: out_of_time() or _broken(study)
+        searcher.finished_when = lambda: out_of_time() or _broken(study) or settled(study, until)
         listener.known(sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)))
         files = cluster.files or str(folder / "ray")
         options: dict[str, Any] = {"share": share, "checkpoint_every": checkpoint_every}
