@@ -11,6 +11,7 @@ from compare import KEPT, path_of
 from measures import Costs
 from retrain import METHODS, SWEEPS
 from table import Table
+from until import FINISHED, GAINS
 
 Tables = dict[str, Table]
 
@@ -177,3 +178,32 @@ def _log_mean(losses: Iterable[Any]) -> float:
 def _raw(found: Tables, name: str) -> list[Any]:
     paths = [raw.path_of(table.name, name) for table in found.values()]
     return [raw.load(path) for path in paths if path.exists()]
+
+
+def until(found: Tables) -> list[str]:
+    """Where sweeps end by their outlook, what is left then, and what was foretold."""
+    paths = [raw.path_of(table.name, "until") for table in found.values()]
+    documents = [raw.load(path) for path in paths if path.exists()]
+    if not documents:
+        return ["Not measured yet."]
+    lines = [
+        "| ends when no more is foretold than | full runs, mean | left, mean over tables "
+        "| worst table | beyond the tolerance | not ended |",
+        "|---|---|---|---|---|---|",
+    ]
+    for gain in GAINS:
+        rows = [d["ended"][str(gain)] for d in documents]
+        cost, left, beyond, open_ = (
+            np.array([row[key] for row in rows]) for key in ("cost", "left", "beyond", "open")
+        )
+        lines.append(
+            f"| {percent(gain, 0)} | {cost.mean():.1f} | {percent(left.mean())} "
+            f"| {percent(left.max())} | {percent(beyond.mean(), 0)} | {percent(open_.mean(), 0)} |"
+        )
+    lines += ["", "Foretold and left after so many finished runs:", ""]
+    lines += [f"| table | {' | '.join(map(str, FINISHED))} |", "|---" * (len(FINISHED) + 1) + "|"]
+    for document in documents:
+        seen = [document["foretold"].get(str(count)) for count in FINISHED]
+        cells = [f"{percent(s[0])}, {percent(s[1])}" if s else "" for s in seen]
+        lines.append(f"| {document['table']} | {' | '.join(cells)} |")
+    return lines

@@ -8,6 +8,7 @@ at the prices that the table has measured. The same seed gives the same sweep.
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -114,9 +115,18 @@ class _Live:
 
 
 def replay(
-    table: Table, method: Method, *, seed: int, cost: float = 40.0, workers: int = 1
+    table: Table,
+    method: Method,
+    *,
+    seed: int,
+    cost: float = 40.0,
+    workers: int = 1,
+    told: Callable[[], object] = lambda: None,
 ) -> Trace:
-    """One sweep of a method on a table, until it has spent ``cost`` full-run equivalents."""
+    """One sweep of a method on a table, until it has spent ``cost`` full-run equivalents.
+
+    ``told`` is called after every recommendation.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = np.random.default_rng([7, seed])
     study, before = method.begin(table, seed)
@@ -166,7 +176,10 @@ def replay(
         elif last:
             live.trial.set_user_attr(CELL_KEY, list(live.cell))
             study.tell(live.trial, live.run.final)
+            known = len(trace.recommendations)
             recommend(trace, table, seed, study, so_far(now))
+            if len(trace.recommendations) > known:
+                told()
         elif method.looks_at(live.rung):
             stop, price = method.look(live.trial, live.run, live.rung)
             spent, now = spent + price, now + price
