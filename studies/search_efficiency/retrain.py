@@ -59,24 +59,32 @@ def fresh(task: Judged, cell: Cell, seed: int) -> tuple[float, float]:
     return round(result.metric, 6), round(task.test(result.model), 6)
 
 
-def all_of(function: str, table: Table, seeds: int) -> dict[str, Any]:
+def all_of(function: str, table: Table, seeds: int, known: dict[str, Any]) -> dict[str, Any]:
+    """All cells that are recommended; those that are known are not trained again."""
     torch.set_num_threads(1)
     task: Judged = getattr(tasks, function)()
     found = {}
     for cell in recommended(table):
+        name = f"{cell[0]} {cell[1]}"
+        if name in known:
+            found[name] = known[name]
+            continue
         runs = [fresh(task, cell, FIRST_SEED + seed) for seed in range(seeds)]
-        found[f"{cell[0]} {cell[1]}"] = {
-            "validation": [run[0] for run in runs],
-            "test": [run[1] for run in runs],
-        }
-    return {"cells": found}
+        found[name] = {"validation": [run[0] for run in runs], "test": [run[1] for run in runs]}
+    return found
 
 
 def main() -> None:
     parser = raw.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=4)
     options = parser.parse_args()
-    raw.fill("fresh", options.tables, lambda name, table: all_of(name, table, options.seeds))
+    for function, table in raw.recorded(options.tables).items():
+        path = raw.path_of(table.name, "fresh")
+        known = raw.load(path)["cells"] if path.exists() else {}
+        found = all_of(function, table, options.seeds, known)
+        if found != known:
+            raw.save(path, {"table": table.name, "cells": found})
+        print(f"{table.name}: {len(found)} cells", flush=True)
 
 
 if __name__ == "__main__":
