@@ -40,6 +40,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="print one JSON document; progress goes to standard error")
 ]
 LOCAL = "sqlite:///lrsearch.db"
+DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what the sweep would cost")]
 Until = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 from lrsearch.cli._app import (
     LOCAL,
     Budget,
+    DryRun,
     Json,
     Seed,
     Storage,
@@ -74,9 +75,7 @@ def sweep(
     budget: Budget = None,
     trials: Annotated[int, typer.Option(min=1, help="trials in the study in the end")] = 20,
     until: Until = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only say what the sweep would cost")
-    ] = False,
+    dry_run: DryRun = False,
     timeout: Annotated[
         float | None, typer.Option(help="seconds after which no new trial begins")
     ] = None,
@@ -175,12 +174,12 @@ def sweep(
 
     Example: lrsearch sweep my_task.py:task --trials 30 --enqueue cosine:0.1 --storage sqlite:///runs.db
     """
-    from lrsearch.integrations.optuna import study_outlook
     from lrsearch.schedules import Schedule
     from lrsearch.search import ScheduleSpace
     from lrsearch.sweeps import (
         Live,
         check_until,
+        closing,
         estimate,
         interruptible,
         leaderboard,
@@ -258,8 +257,7 @@ def sweep(
             f"cost {spent:.1f} full runs for {len(board)} trials, "
             f"{result.edge.cost / space.budget:.1f} for the edge",
         )
-        if (ahead := study_outlook(result.study)) is not None:
-            say(console, ahead.sentence())
+        say(console, *closing(result.study))
         if again is not None:
             say(console, again.sentence(found.metric))
         if result.out_of_time:

@@ -19,6 +19,7 @@ from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
 from lrsearch.sweeps._storage import shown as shown
+from lrsearch.sweeps._summary import closing as closing
 from lrsearch.sweeps._summary import schedule_of as schedule_of
 from lrsearch.sweeps._summary import summary as summary
 from lrsearch.sweeps._summary import write_winner as write_winner
@@ -38,6 +39,7 @@ __all__ = [
     "TrialEnd",
     "best_weights",
     "check_until",
+    "closing",
     "confirm",
     "estimate",
     "interruptible",

@@ -13,7 +13,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from lrsearch.exceptions import MissingExtraError, StudyMismatchError
-from lrsearch.integrations.optuna import best_schedule
+from lrsearch.integrations.optuna import best_schedule, recommended, study_outlook
 from lrsearch.schedules import Schedule
 from lrsearch.stability import Edge
 from lrsearch.sweeps._confirm import Confirmation
@@ -40,6 +40,19 @@ def schedule_of(study: optuna.Study, number: int | None) -> Schedule:
             f"{len(study.get_trials(deepcopy=False)) - 1}."
         )
     return best_schedule(study, found[0])
+
+
+def closing(study: optuna.Study) -> list[str]:
+    """Which trial a sweep recommends, and what it may still gain, in a sentence each."""
+    winner, lowest = recommended(study), study.best_trial
+    why = f"winner: trial {winner.number}"
+    if winner.number != lowest.number:
+        why += (
+            f", expected to be the best when trained again; trial {lowest.number} was lucky, by "
+            "what its neighbours reached"
+        )
+    ahead = study_outlook(study)
+    return [why] if ahead is None else [why, ahead.sentence()]
 
 
 def write_winner(

@@ -13,9 +13,17 @@ from optuna.trial import TrialState
 
 import lrsearch
 from lrsearch import Edge, EdgeSampler, Schedule, ScheduleSpace, Verdict
-from lrsearch.exceptions import StudyMismatchError
-from lrsearch.integrations.optuna import ERROR_KEY, VERDICT_KEY, edge_key, store_edge, stored_edge
-from lrsearch.search import MULTIPLIER
+from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, UnsupportedError
+from lrsearch.integrations.optuna import (
+    ERROR_KEY,
+    VERDICT_KEY,
+    edge_key,
+    recommended,
+    store_edge,
+    stored_edge,
+    study_outlook,
+)
+from lrsearch.search import FAMILY, MULTIPLIER
 
 SPACE = ScheduleSpace(budget=80)
 EDGE = Edge(learning_rate=0.2, uncertainty=0.5, method="annealed runs", optimizer="SGD")
@@ -150,3 +158,73 @@ def test_one_key_has_one_edge() -> None:
     assert store_edge(study, edge_key(("width", 64), "Adam"), late) == late
     assert stored_edge(study, name) == EDGE
     assert edge_key({"b": 1, "a": 2}, "SGD") == edge_key({"a": 2, "b": 1}, "SGD")
+
+
+# Which trial is recommended
+
+
+def noisy(luck: int | None, width: bool = False) -> optuna.Study:
+    """Twelve runs on a basin around m = 2 without noise, but for one lucky run far from it."""
+    study = optuna.create_study(sampler=EdgeSampler(SPACE, seed=0))
+    for octave in (-2.0, -1.9, -1.8, -1.0, 0.0, 0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 3.0):
+        study.enqueue_trial({FAMILY: "linear", MULTIPLIER: 2.0**octave})
+
+    def objective(trial: optuna.Trial) -> float:
+        SPACE.suggest(trial, EDGE)
+        if width:
+            trial.suggest_int("width", 1, 8)
+        lost = 0.03 * (math.log2(trial.params[MULTIPLIER]) - 1.0) ** 2
+        return 0.999 if trial.number == luck else 1.0 + lost
+
+    study.optimize(objective, n_trials=12)
+    return study
+
+
+def test_a_lucky_run_far_from_the_others_is_not_recommended() -> None:
+    study = noisy(luck=1)
+    assert study.best_trial.number == 1
+    chosen = recommended(study)
+    assert chosen.number in (5, 6, 7, 8)
+    assert lrsearch.best_schedule(study).provenance["trial"] == chosen.number
+    assert lrsearch.best_schedule(study, study.best_trial).provenance["trial"] == 1
+    assert recommended(noisy(luck=None)).number in (6, 7, 8)
+
+
+def test_where_more_is_searched_the_best_value_is_recommended() -> None:
+    assert recommended(noisy(luck=1, width=True)).number == 1
+
+
+def test_trials_without_a_schedule_are_ranked_by_their_value() -> None:
+    study = optuna.create_study()
+    study.optimize(lambda trial: abs(trial.suggest_float("x", -1, 1)), n_trials=6)
+    assert recommended(study) == study.best_trial
+
+
+# When a study has found what there is
+
+
+def test_the_callback_ends_a_study() -> None:
+    study = optuna.create_study(sampler=EdgeSampler(SPACE, seed=0))
+
+    def objective(trial: optuna.Trial) -> float:
+        SPACE.suggest(trial, EDGE)
+        return 1.0 + 0.03 * (math.log2(trial.params[MULTIPLIER]) - 1.0) ** 2
+
+    study.optimize(objective, n_trials=30, callbacks=[lrsearch.SettledCallback(0.01)])
+    assert 4 <= len(study.trials) < 20
+    found = study_outlook(study)
+    assert found is not None
+    assert found.remaining <= 0.01
+
+
+def test_the_callback_needs_our_sampler_and_a_share() -> None:
+    study = optuna.create_study()
+    with pytest.raises(UnsupportedError, match="EdgeSampler instead of TPESampler"):
+        study.optimize(
+            lambda trial: trial.suggest_float("x", 0, 1),
+            n_trials=1,
+            callbacks=[lrsearch.SettledCallback()],
+        )
+    for tolerance in (0.0, 1.0, -1.0, math.nan):
+        with pytest.raises(InvalidSpaceError, match=r"such as 0\.01"):
+            lrsearch.SettledCallback(tolerance)
