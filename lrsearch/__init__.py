@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lrsearch.integrations import edge as edge
     from lrsearch.integrations import watch as watch
     from lrsearch.integrations.optuna import EdgeSampler as EdgeSampler
+    from lrsearch.integrations.optuna import RawStudy as RawStudy
     from lrsearch.integrations.optuna import SettledCallback as SettledCallback
     from lrsearch.integrations.optuna import StabilityPruner as StabilityPruner
     from lrsearch.integrations.optuna import best_schedule as best_schedule
@@ -39,6 +40,7 @@ __all__ = [
     "Edge",
     "EdgeSampler",
     "LrsearchError",
+    "RawStudy",
     "Reading",
     "Schedule",
     "ScheduleSpace",
@@ -59,6 +61,7 @@ _HOMES = {
     "Edge": "lrsearch.stability",
     "EdgeSampler": "lrsearch.integrations.optuna",
     "LrsearchError": "lrsearch.exceptions",
+    "RawStudy": "lrsearch.integrations.optuna",
     "Reading": "lrsearch.stability",
     "Schedule": "lrsearch.schedules",
     "ScheduleSpace": "lrsearch.search",

@@ -38,6 +38,7 @@ def believed(plans: Sequence[Plan], values: Sequence[float]) -> int | None:
         np.log2(np.array([plans[i].multiplier for i in ended])),
         np.array([shape.place for shape in shapes]),
         np.array([shape.belief for shape in shapes]),
+        np.zeros(len(ended), dtype=np.intp),
     )
     records = [TrialRecord(number=i, state="complete", values=(values[i],)) for i in ended]
     process = Surrogate(points, levels(records), np.zeros(len(ended)))

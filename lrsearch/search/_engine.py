@@ -23,6 +23,7 @@ from scipy.special import ndtr
 
 from lrsearch.search import _candidates as candidates
 from lrsearch.search._candidates import Values
+from lrsearch.search._earlier import NOTHING, Earlier
 from lrsearch.search._evidence import Evidence, evidence
 from lrsearch.search._locate import Located, Locator
 from lrsearch.search._records import TrialRecord
@@ -38,11 +39,13 @@ class Engine:
     Args:
         space: The space to search.
         seed: Makes every proposal a pure function of trial number and records.
+        before: What earlier studies tell.
     """
 
-    def __init__(self, space: ScheduleSpace, seed: int) -> None:
+    def __init__(self, space: ScheduleSpace, seed: int, before: Earlier = NOTHING) -> None:
         self.space = space
         self.seed = seed
+        self.before = before
         self._locator = Locator(space)
 
     def ask(self, number: int, records: Sequence[TrialRecord]) -> Values:
@@ -55,10 +58,10 @@ class Engine:
         Cost: O(records), and a Gaussian process of at most 160 of them; no gradients.
         """
         rng = np.random.default_rng([self.seed, number])
-        known = evidence(self._locator, records)
+        known = evidence(self._locator, records, self.before)
         shapes = candidates.shapes(self.space, rng)
         octaves = candidates.rates(self.space, None, rng)
-        if known.surrogate is None:
+        if known.surrogate is None or not len(known.tried):
             octaves = np.append(octaves, self._within(0.0))
             return self._best(_guess, known, shapes, octaves)
         found = self._best(_improvement, known, shapes, octaves)
@@ -82,8 +85,11 @@ class Engine:
 
 
 def _guess(known: Evidence, at: Located) -> Array:
-    """Log score before any loss is known: the beliefs, and what diverged."""
-    score = -((at.points.octaves / SPREAD) ** 2) / 2 - at.points.beliefs / CURVATURE
+    """Log score before any loss is known: what is believed, and what diverged."""
+    if known.surrogate is not None:  # of earlier studies
+        score = -known.surrogate.mean(at.points) / CURVATURE
+    else:
+        score = -((at.points.octaves / SPREAD) ** 2) / 2 - at.points.beliefs / CURVATURE
     return score + np.log(known.cliff.holds(at.peaks)) if known.cliff.seen else score
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrsearch.search._cliff import Cliff
+from lrsearch.search._earlier import NOTHING, Earlier
 from lrsearch.search._levels import levels
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord, ranked
@@ -29,7 +30,7 @@ class Evidence:
 
     Attributes:
         surrogate: The process; ``None`` before the first run that tells anything of its loss.
-        tried: Points whose least expected loss is to be improved on.
+        tried: Points of this study whose least expected loss is to be improved on.
         cliff: Where runs diverge.
     """
 
@@ -38,8 +39,10 @@ class Evidence:
     cliff: Cliff
 
 
-def evidence(locator: Locator, records: Sequence[TrialRecord]) -> Evidence:
-    """What these records, in order of their numbers, say about a space."""
+def evidence(
+    locator: Locator, records: Sequence[TrialRecord], before: Earlier = NOTHING
+) -> Evidence:
+    """What these records, in order of their numbers, and earlier studies say about a space."""
     kinds = _kinds(records)
     done = _telling(kinds["complete"])
     ended = locator.points([r.parameters for r in done])
@@ -51,11 +54,14 @@ def evidence(locator: Locator, records: Sequence[TrialRecord]) -> Evidence:
         least = losses.min() if len(losses) else 0.0
         losses = np.append(losses, np.full(len(stopped), least + STOPPED))
         deviations = np.append(deviations, np.full(len(stopped), STOPPED_DEVIATION))
-    process = Surrogate(found, losses, deviations) if len(found) else None
     tried = ended.points if done else found
+    own = losses.min() if len(losses) else 0.0
+    found, losses = before.points.joined(found), np.append(before.losses, losses)
+    deviations = np.append(np.zeros(len(before)), deviations)
+    process = Surrogate(found, losses, deviations) if len(found) else None
     if running := kinds["running"][-LATEST:]:
         now = locator.points([r.parameters for r in running]).points
-        said = process.mean(now) + losses.min() if process else prior_mean(now)
+        said = process.mean(now) + own if process else prior_mean(now)
         deviations = np.append(deviations, np.zeros(len(now)))
         process = Surrogate(found.joined(now), np.append(losses, said), deviations)
         tried = tried.joined(now)

@@ -51,7 +51,8 @@ class Locator:
 
     def _located(self, shapes: Sequence[ShapePoint], octaves: Array) -> Located:
         places = np.array([s.place for s in shapes]).reshape(len(shapes), PLACES)
-        points = Points(octaves, places, np.array([s.belief for s in shapes]))
+        beliefs = np.array([s.belief for s in shapes])
+        points = Points(octaves, places, beliefs, np.zeros(len(shapes), dtype=np.intp))
         return Located(points, octaves + np.array([s.octaves for s in shapes]))
 
     def _shape(self, values: Mapping[str, Any]) -> ShapePoint:

@@ -8,9 +8,10 @@ With `u` the octaves of the multiplier and `s` the shape, the log loss over the 
 
 that is a basin around the edge whose bottom, curvature, level and form are uncertain, and the same
 of every shape by itself. `m` is Matern 5/2 over a length of one octave, `k` the kernel of
-`_shapes`. Curvature `q` and noise are averaged over, by their marginal likelihood (Rasmussen and
-Williams 2006, ch. 5.2). Losses far from the best one are squashed and count with noise in
-proportion, for no basin is a parabola.
+`_shapes`. Another study has a level of its own, and has all else in common with this one but for a
+share (1 - ALIKE) of its variance. Curvature `q` and noise are averaged over, by their marginal
+likelihood (Rasmussen and Williams 2006, ch. 5.2). Losses far from the best one are squashed and
+count with noise in proportion, for no basin is a parabola.
 
 The constants are rounded guesses from the development tables, where they needed less than those
 of greatest likelihood (studies/search_efficiency).
@@ -42,6 +43,10 @@ GRID = (
 OFFSET, MISALIGNED = 0.4, 0.4  # of a shape: its level over the curvature, its octaves
 SHARED, OWN = 0.5, 0.3  # what is no parabola, over the curvature: of all shapes, of each
 FLAT = 1e3  # variance of the level: it is not known
+# Of the variance, what two studies have in common. Best multipliers of all tasks differ by 0.9
+# octaves; of tasks 16 times apart in width or batch by 0.5 to 0.8 (0.6 to 0.85 in common), of a task
+# at two budgets 8 times apart by one octave and more (0.4 and less; studies/edge_calibration).
+ALIKE = 0.6
 SQUASH = 0.5  # log loss above which differences shrink
 DISTRUST = 0.1  # noise in proportion to the loss over the best
 LEAST_WEIGHT = 0.01  # of a curvature and noise that are still averaged over
@@ -55,18 +60,22 @@ class Points:
         octaves: log2 of the multiplier, (n,).
         places: Shapes, (n, d).
         beliefs: What they are believed to lose, (n,).
+        studies: Which study each is of, (n,); 0 for the one that is searched.
     """
 
     octaves: Array
     places: Array
     beliefs: Array
+    studies: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.octaves)
 
     def chosen(self, which: NDArray[np.intp]) -> Points:
         """Some of them."""
-        return Points(self.octaves[which], self.places[which], self.beliefs[which])
+        return Points(
+            self.octaves[which], self.places[which], self.beliefs[which], self.studies[which]
+        )
 
     def joined(self, other: Points) -> Points:
         """These, then the other ones."""
@@ -74,6 +83,7 @@ class Points:
             np.concatenate([self.octaves, other.octaves]),
             np.concatenate([self.places, other.places]),
             np.concatenate([self.beliefs, other.beliefs]),
+            np.concatenate([self.studies, other.studies]),
         )
 
 
@@ -91,14 +101,17 @@ class Surrogate:
 
     Args:
         points: Where they were seen, n >= 1.
-        losses: Log losses (n,); their level does not matter.
+        losses: Log losses (n,); their level does not matter, nor that of each study.
         deviations: Further deviation of each (n,), beside the noise of a run.
 
     Cost: 24 Cholesky factors of (n, n); no gradients.
     """
 
     def __init__(self, points: Points, losses: Array, deviations: Array) -> None:
-        over = losses - losses.min()
+        over = losses.copy()
+        for study in np.unique(points.studies):
+            own = points.studies == study
+            over[own] -= losses[own].min()
         over = SQUASH * np.arcsinh(over / SQUASH)
         plain = _kernel(points, points)
         found: list[tuple[float, _Part]] = []
@@ -168,9 +181,10 @@ def _kernel(a: Points, b: Points) -> Array:
     matern = (1 + distance + distance**2 / 3) * np.exp(-distance)
     squares = (a.places**2).sum(axis=1)[:, None] + (b.places**2).sum(axis=1)
     near = np.exp(-np.maximum(squares - 2 * a.places @ b.places.T, 0.0) / 2)
-    shared = FLAT + 4 * SPREAD**2 * product + SHARED**2 * matern
+    shared = 4 * SPREAD**2 * product + SHARED**2 * matern
     own = OFFSET**2 + 4 * MISALIGNED**2 * product + OWN**2 * matern
-    return np.asarray(shared + near * own)
+    same = a.studies[:, None] == b.studies
+    return np.asarray(FLAT * same + np.where(same, 1.0, ALIKE) * (shared + near * own))
 
 
 def _variance(a: Points) -> Array:

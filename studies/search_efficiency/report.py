@@ -9,6 +9,7 @@ import figures
 import pages_search
 import pages_signals
 import raw
+import siblings
 import tasks
 from freeze import frozen
 from measures import Costs
@@ -99,6 +100,7 @@ def results() -> str:
     lines += ["", f"Constants frozen on development tables: {frozen()['hash']}."]
     for name in SPLITS:
         lines += page(split(name), TITLES[name])
+    lines += ["", "## After an earlier study on a sibling task, full runs", "", *siblings.rows()]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -17,10 +17,13 @@ from lrsearch.search._shapes import LENGTH, MEASURED, PLACES, TRUST, shape_point
 from lrsearch.search._surrogate import Points, Surrogate
 
 
-def points(octaves: list[float], names: list[str]) -> Points:
+def points(octaves: list[float], names: list[str], study: int = 0) -> Points:
     shapes = [shape_point(name, {}) for name in names]
     return Points(
-        np.array(octaves), np.array([s.place for s in shapes]), np.array([s.belief for s in shapes])
+        np.array(octaves),
+        np.array([s.place for s in shapes]),
+        np.array([s.belief for s in shapes]),
+        np.full(len(shapes), study),
     )
 
 
@@ -38,30 +41,39 @@ def covariance(a: Points, b: Points) -> np.ndarray:
             m = (1 + r + r * r / 3) * math.exp(-r)
             k = math.exp(-float((s - t) @ (s - t)) / 2)
             shape = module.OFFSET**2 + 4 * module.MISALIGNED**2 * u * v + module.OWN**2 * m
-            level = module.FLAT + 4 * module.SPREAD**2 * u * v + module.SHARED**2 * m
-            found[i, j] = level + k * shape
+            level = 4 * module.SPREAD**2 * u * v + module.SHARED**2 * m
+            same = a.studies[i] == b.studies[j]
+            alike = 1.0 if same else module.ALIKE
+            found[i, j] = module.FLAT * same + alike * (level + k * shape)
     return found
 
 
-def test_prediction_is_the_formula_averaged_by_marginal_likelihood() -> None:
-    deviations = np.array([0.0, 0.0, 0.0, 0.1])
-    over = module.SQUASH * np.arcsinh(LOSSES / module.SQUASH)
+EARLIER = points([0.0, 1.0, 2.0], ["linear", "linear", "wsd"], study=1)
+BOTH = (SEEN.joined(EARLIER), np.append(LOSSES, [0.2, 0.1, 0.15]))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_prediction_is_the_formula_averaged_by_marginal_likelihood(earlier: bool) -> None:
+    seen, losses = BOTH if earlier else (SEEN, LOSSES)
+    deviations = np.append(np.array([0.0, 0.0, 0.0, 0.1]), np.zeros(len(seen) - 4))
+    plain = np.append(losses[:4], losses[4:] - 0.1)  # the least of each study is its zero
+    over = module.SQUASH * np.arcsinh(plain / module.SQUASH)
     scores, means, variances = [], [], []
     for step in module.GRID:
         q = module.CURVATURE * math.exp(module.CURVATURE_LOG_SPREAD * step)
         for ratio in module.NOISE_RATIO:
             noise = (q * ratio) ** 2 + (module.DISTRUST * over) ** 2 + deviations**2
-            k = q * q * covariance(SEEN, SEEN) + np.diag(noise)
-            prior = q * SEEN.octaves**2 + SEEN.beliefs
+            k = q * q * covariance(seen, seen) + np.diag(noise)
+            prior = q * seen.octaves**2 + seen.beliefs
             log = multivariate_normal(prior, k).logpdf(over)
             scores.append(float(log) - step * step / 2)
-            across = q * q * covariance(SEEN, ASKED)
+            across = q * q * covariance(seen, ASKED)
             gain = across.T @ np.linalg.inv(k)
             means.append(q * ASKED.octaves**2 + ASKED.beliefs + gain @ (over - prior))
             variances.append(np.diag(q * q * covariance(ASKED, ASKED) - gain @ across))
     weights = np.exp(np.array(scores) - max(scores))
     kept = weights / weights.sum() >= module.LEAST_WEIGHT
-    surrogate = Surrogate(SEEN, LOSSES, deviations)
+    surrogate = Surrogate(seen, losses, deviations)
     np.testing.assert_allclose(surrogate.weights, weights[kept] / weights[kept].sum(), rtol=1e-6)
     found, spread = surrogate.predict(ASKED)
     np.testing.assert_allclose(found, np.array(means)[kept], rtol=1e-5, atol=1e-8)

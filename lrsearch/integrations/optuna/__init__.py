@@ -10,6 +10,7 @@ from lrsearch.integrations.optuna._attributes import VERDICT_KEY as VERDICT_KEY
 from lrsearch.integrations.optuna._attributes import plan_of as plan_of
 from lrsearch.integrations.optuna._attributes import readings_of as readings_of
 from lrsearch.integrations.optuna._attributes import verdict_of as verdict_of
+from lrsearch.integrations.optuna._earlier import RawStudy as RawStudy
 from lrsearch.integrations.optuna._host import OptunaHost as OptunaHost
 from lrsearch.integrations.optuna._pruner import StabilityPruner as StabilityPruner
 from lrsearch.integrations.optuna._rank_trial import RankTrial as RankTrial
@@ -37,6 +38,7 @@ __all__ = [
     "EdgeSampler",
     "OptunaHost",
     "RankTrial",
+    "RawStudy",
     "SettledCallback",
     "StabilityPruner",
     "best_schedule",

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import SpaceMismatchError
 from lrsearch.integrations.optuna._attributes import ERROR_KEY, SPACE_KEY, records_of
+from lrsearch.integrations.optuna._earlier import RawStudy, all_runs
 from lrsearch.search import (
     MULTIPLIER,
     RATE_KEY,
@@ -23,6 +24,7 @@ from lrsearch.search import (
     Engine,
     ScheduleSpace,
     TrialRecord,
+    earlier,
 )
 
 
@@ -36,10 +38,14 @@ class EdgeSampler(BaseSampler):
     Args:
         space: The schedule space.
         sampler: Sampler for all other parameters; Optuna's `TPESampler` by default.
+        prior_studies: Earlier studies on other models, the latest last: their finished trials, in
+            units of their own edges, tell where to begin. A study of absolute learning rates comes
+            as `RawStudy`. They are read once, here.
         seed: Seed of this sampler (and of the default one beside it).
 
     Raises:
         SpaceMismatchError: When a study that was begun with another space is continued.
+        StudyMismatchError: If an earlier study has no finished trial that tells anything.
     """
 
     def __init__(
@@ -47,13 +53,14 @@ class EdgeSampler(BaseSampler):
         space: ScheduleSpace,
         *,
         sampler: BaseSampler | None = None,
+        prior_studies: Sequence[Study | RawStudy] = (),
         seed: int | None = None,
     ) -> None:
         self.space = space
         self.sampler = sampler if sampler is not None else TPESampler(seed=seed)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        self._engine = Engine(space, seed)
+        self._engine = Engine(space, seed, earlier(all_runs(prior_studies)))
         self._dimensions = {d.name: d for d in space.dimensions()}
         self._ended: dict[tuple[int, int], dict[int, TrialRecord | None]] = {}
 
