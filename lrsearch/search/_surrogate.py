@@ -43,9 +43,9 @@ GRID = (
 OFFSET, MISALIGNED = 0.4, 0.4  # of a shape: its level over the curvature, its octaves
 SHARED, OWN = 0.5, 0.3  # what is no parabola, over the curvature: of all shapes, of each
 FLAT = 1e3  # variance of the level: it is not known
-# Of the variance, what two studies have in common. Best multipliers of all tasks differ by 0.9
-# octaves; of tasks 16 times apart in width or batch by 0.5 to 0.8 (0.6 to 0.85 in common), of a task
-# at two budgets 8 times apart by one octave and more (0.4 and less; studies/edge_calibration).
+# Of the variance, what two studies have in common. Best multipliers vary by 0.9 octaves over all
+# tasks; they differ by 0.5 to 0.8 between tasks 16 times apart in width or batch (0.6 to 0.85 in
+# common), by one and more between budgets 8 times apart (0.4 and less; studies/edge_calibration).
 ALIKE = 0.6
 SQUASH = 0.5  # log loss above which differences shrink
 DISTRUST = 0.1  # noise in proportion to the loss over the best
