@@ -51,6 +51,7 @@ def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> s
         "noise": table.noise,
         "frozen": digest(constants),
         "settled": [round(trace.settled(tolerance), 4) for trace in traces],
+        "settled_lowest": [round(trace.settled(tolerance, lowest=True), 4) for trace in traces],
         "trials": [trace.trials for trace in traces],
         "stopped": [trace.stopped for trace in traces],
         "recommended": {str(at): [_plain(trace.at(at)) for trace in traces] for at in KEPT},

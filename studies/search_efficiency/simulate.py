@@ -79,6 +79,7 @@ class Trace:
 
     Attributes:
         recommendations: In order of their cost, one whenever a trial is done.
+        lowest: The same if it recommended the lowest loss that it has seen.
         cost: Full-run equivalents in the end.
         trials: Number of trials begun.
         stopped: How many of them were stopped early.
@@ -86,15 +87,16 @@ class Trace:
     """
 
     recommendations: list[Recommendation] = field(default_factory=list)
+    lowest: list[Recommendation] = field(default_factory=list)
     cost: float = 0.0
     trials: int = 0
     stopped: int = 0
     stops: list[Cell] = field(default_factory=list)
 
-    def settled(self, tolerance: float) -> float:
+    def settled(self, tolerance: float, *, lowest: bool = False) -> float:
         """Cost from which on every recommendation is within the tolerance; infinite if none."""
         since = math.inf
-        for one in self.recommendations:
+        for one in self.lowest if lowest else self.recommendations:
             good = one.regret <= math.log1p(tolerance)
             since = min(since, one.cost) if good else math.inf
         return since
@@ -202,12 +204,15 @@ def recommend(trace: Trace, table: Table, sweep: int, study: optuna.Study, cost:
     That is what `lrsearch.best_schedule` would export: where trials are our space's, the one that
     is expected to be the best, and else the best one seen.
     """
-    best = recommended(study)
-    if CELL_KEY not in best.user_attrs:
-        return  # a diverged run that was given a value
-    shape, k = best.user_attrs[CELL_KEY]
-    regret = table.judged((shape, k), sweep) - table.best
-    trace.recommendations.append(Recommendation(cost, (shape, k), regret, best.values[0]))
+    for best, found in (
+        (recommended(study), trace.recommendations),
+        (study.best_trial, trace.lowest),
+    ):
+        if CELL_KEY not in best.user_attrs:
+            continue  # a diverged run that was given a value
+        shape, k = best.user_attrs[CELL_KEY]
+        regret = table.judged((shape, k), sweep) - table.best
+        found.append(Recommendation(cost, (shape, k), regret, best.values[0]))
 
 
 def shape_of(family: str, parameters: dict[str, Any]) -> str:
