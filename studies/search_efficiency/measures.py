@@ -114,3 +114,21 @@ def off(octaves: Mapping[str, Sequence[float]]) -> tuple[float, float, float]:
     rms = float(np.sqrt((means**2).sum() / freedom))
     low, high = (rms * math.sqrt(freedom / chi2.ppf(p, freedom)) for p in (0.975, 0.025))
     return rms, low, high
+
+
+def floor(table: Table, tolerance: float, sweeps: int = 100) -> float:
+    """Share of sweeps in which all that a sweep may see recommends beyond the tolerance.
+
+    The recommendation is the cell of the least mean validation loss over every seed that the sweep
+    may draw, as if it had trained them all; it is judged as any other, by seeds that are held out.
+    """
+    beyond = 0
+    for sweep in range(sweeps):
+        seen = {}
+        for cell, runs in table.runs.items():
+            finals = [runs[seed].final for seed in table.split(cell, sweep)[0]]
+            lost = not all(map(math.isfinite, finals))
+            seen[cell] = math.inf if lost else float(np.mean(np.log(finals)))
+        chosen = min(seen, key=lambda cell: (seen[cell], cell))
+        beyond += table.judged(chosen, sweep) - table.best > math.log1p(tolerance)
+    return beyond / sweeps

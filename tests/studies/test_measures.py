@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,3 +102,15 @@ def test_transfer_counts_octaves_from_the_edge(study, table) -> None:
     rms, low, high = study.measures.off({"a": [-0.1, 0.1], "b": [1.0], "c": [-1.0]})
     assert rms == pytest.approx(math.sqrt((1.0 + 1.0) / 2))
     assert low < rms < high
+
+
+def test_the_floor_is_what_everything_that_may_be_seen_still_loses(study, table) -> None:
+    floor = study.measures.floor
+    assert floor(table, 1e6, sweeps=5) == 0.0
+    assert floor(table, -0.5, sweeps=5) == 1.0
+    # One cell without noise is always found again; what is held out is as good.
+    cell = table.best_cell
+    only = SimpleNamespace(
+        runs={cell: table.runs[cell]}, split=table.split, judged=lambda c, s: 0.0, best=0.0
+    )
+    assert floor(only, 0.01, sweeps=5) == 0.0
