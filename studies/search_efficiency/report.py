@@ -6,6 +6,7 @@ python report.py
 from pathlib import Path
 
 import figures
+import live
 import pages_search
 import pages_signals
 import raw
@@ -65,8 +66,13 @@ def headline() -> list[str]:
     ]
     if "ours" not in seen:
         return [*lines, "| not measured yet | | | | |"]
-    for name in ("oracle", "ours", "ours, no pruner"):
-        lines.append(_row(seen, name, "in units of the edge" if name != "oracle" else "knows"))
+    own_units = {
+        "oracle": "knows",
+        "ours": "in units of the edge",
+        "ours, usual rate": "usual rate",
+    }
+    for name, words in own_units.items():
+        lines.append(_row(seen, name, words))
     for stream, words in STREAMS.items():
         own = [name for name in seen if name.endswith(f"[{stream}]")]
         best = min(own, key=lambda name: (pages_search.order(seen[name]), name))
@@ -100,6 +106,7 @@ def results() -> str:
     lines += ["", f"Constants frozen on development tables: {frozen()['hash']}."]
     for name in SPLITS:
         lines += page(split(name), TITLES[name])
+    lines += ["", "## Live sweeps, log loss over the best recommendation of all", "", *live.rows()]
     lines += ["", "## After an earlier study on a sibling task, full runs", "", *siblings.rows()]
     return "\n".join(lines).rstrip() + "\n"
 
