@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,11 +16,12 @@ FRONT = 0.3  # the same for a point that all others dominate
 
 
 def level_share(records: Sequence[TrialRecord]) -> float:
-    """What a small level is of the least absolute value, for one objective."""
+    """What a small level is of the best value, for one objective; of the median where that is 0."""
     values = np.array([r.values[0] for r in records], dtype=np.float64)
     least, typical = float(values.min()), _typical(values)
     unit = max(least, typical) if least > 0 else typical / TYPICAL
-    return unit / abs(least) if least else math.inf
+    whole = abs(least) or typical
+    return unit / whole if whole else 0.0
 
 
 def levels(records: Sequence[TrialRecord]) -> Array:

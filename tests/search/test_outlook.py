@@ -96,6 +96,22 @@ def test_an_accuracy_has_a_share_too() -> None:
     assert 0 <= found.remaining < 0.02
 
 
+@pytest.mark.parametrize("values", [(0.0, 0.1, 0.2, 0.1), (0.0, 0.0, 0.0, 0.0)])
+def test_a_best_value_of_nothing_is_no_division_by_it(values: tuple[float, ...]) -> None:
+    records = [
+        TrialRecord(
+            number=i,
+            state="complete",
+            parameters={FAMILY: "linear", MULTIPLIER: 1.0 + 0.2 * i},
+            values=(value,),
+        )
+        for i, value in enumerate(values)
+    ]
+    found = look(SPACE, records)
+    assert found is not None
+    assert 0 <= found.ahead <= found.remaining < 1
+
+
 def test_running_and_diverged_runs_do_not_break_it() -> None:
     records = played(6, 2)
     hot = {FAMILY: "linear", MULTIPLIER: 6.0}
