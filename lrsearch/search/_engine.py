@@ -55,7 +55,7 @@ class Engine:
             number: Of the trial.
             records: All others, in order of their numbers.
 
-        Cost: O(records), and a Gaussian process of at most 160 of them; no gradients.
+        Cost: O(records), and a Gaussian process of at most 140 of them; no gradients.
         """
         rng = np.random.default_rng([self.seed, number])
         known = evidence(self._locator, records, self.before)

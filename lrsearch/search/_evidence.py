@@ -17,7 +17,7 @@ from lrsearch.search._space import FAMILY, MULTIPLIER
 from lrsearch.search._surrogate import Points, Surrogate, prior_mean
 
 # Records that count: the complete ones of the best losses, and of every kind the latest.
-BEST = 70
+BEST = 50
 LATEST = 30
 # A run that was stopped, and not as too hot, is worse than the best one by about this much (log
 # loss), give or take.

@@ -59,7 +59,7 @@ def outlook(space: ScheduleSpace, records: Sequence[TrialRecord]) -> Outlook | N
     Raises:
         UnsupportedError: If there are several objectives.
 
-    Cost: a Gaussian process of at most 160 runs and 400 draws of it; no gradients.
+    Cost: a Gaussian process of at most 140 runs and 400 draws of it; no gradients.
     """
     settled = [r for r in records if r.state != "running"]
     done = [r for r in settled if r.state == "complete" and np.isfinite(r.values).all()]

@@ -180,6 +180,25 @@ def _raw(found: Tables, name: str) -> list[Any]:
     return [raw.load(path) for path in paths if path.exists()]
 
 
+def lowest(found: Tables) -> list[str]:
+    """Ours by what it recommends, and by the lowest loss that it has seen."""
+    both: dict[str, dict[str, list[float]]] = {"settled": {}, "settled_lowest": {}}
+    for table in found.values():
+        path = path_of(table.name, "ours", 1)
+        document = raw.load(path) if path.exists() else {}
+        if "settled_lowest" in document:
+            for key, by in both.items():
+                by[table.name] = [float(value) for value in document[key]]
+    if not both["settled"]:
+        return ["Not measured yet."]
+    lines = ["| recommends | T50 (95 %) | T90 (95 %) | never |", "|---|---|---|---|"]
+    for words, by in zip(
+        ("what the model expects", "the lowest loss seen"), both.values(), strict=True
+    ):
+        lines.append(f"| {words} | {' | '.join(quantiles(by))} | {percent(never(by), 0)} |")
+    return lines
+
+
 def until(found: Tables) -> list[str]:
     """Where sweeps end by their outlook, what is left then, and what was foretold."""
     paths = [raw.path_of(table.name, "until") for table in found.values()]

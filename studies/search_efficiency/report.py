@@ -42,6 +42,7 @@ def page(found: Tables, title: str) -> list[str]:
         ),
         ("The same with 4 workers", pages_search.settled(found, 4)),
         ("The same with 16 workers", pages_search.settled(found, 16)),
+        ("What ours recommends", pages_search.lowest(found)),
         ("Ending a sweep by its outlook", pages_search.until(found)),
         ("Wrong stops", pages_search.stops(found)),
         ("One-shot ways", pages_search.oneshot(found)),
