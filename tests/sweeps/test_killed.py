@@ -268,7 +268,8 @@ def test_a_dead_workers_trial_is_taken_over_and_a_living_ones_is_not(shell, undi
     shell.set_pace(b, 0.0)
     assert b.wait().code == 0, b.err
     found = study_in(shell.folder).get_trials()
-    assert content(study_in(shell.folder)) == content(undisturbed)[:3]
+    # The first trial is that of an undisturbed sweep; the others were proposed while one still ran.
+    assert content(study_in(shell.folder))[0] == content(undisturbed)[0]
     assert [s for pid, _, s in trained(shell) if pid == b.pid] == [BUDGET]  # nobody disturbed it
     assert found[1].user_attrs[LEASE_KEY]["pid"] == b.pid
 
