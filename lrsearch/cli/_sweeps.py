@@ -34,10 +34,10 @@ from lrsearch.cli._terminal import (
 from lrsearch.cli._words import (
     CHECKPOINT_SECONDS,
     PATIENCE,
+    gain_of,
     rate_of,
     runner,
     setting_of,
-    share_of,
     task_of,
 )
 
@@ -178,7 +178,6 @@ def sweep(
     from lrsearch.search import ScheduleSpace
     from lrsearch.sweeps import (
         Live,
-        check_until,
         closing,
         estimate,
         interruptible,
@@ -202,8 +201,7 @@ def sweep(
         )
         name = study or f"{found.name}-{space.budget}"
         rates = [rate_of(text) for text in enqueue or ()]
-        gain = share_of(until)
-        check_until(gain)
+        gain = gain_of(until)
         if dry_run:
             cost = estimate(found, space, trials=trials, share=watch_share)
             if json_:

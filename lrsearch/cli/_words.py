@@ -48,15 +48,19 @@ def runner(
     return partial(ray_sweep, cluster=cluster, checkpoint_seconds=checkpoint_seconds)
 
 
-def share_of(text: str | None) -> float | None:
-    """A share, said as 1% or as 0.01."""
+def gain_of(text: str | None) -> float | None:
+    """The share of the loss at which a sweep ends, said as 1% or as 0.01."""
+    from lrsearch.integrations.optuna import check_tolerance
+
     if text is None:
         return None
-    number, percent, rest = text.strip().partition("%")
     try:
-        return float(number) / (100 if percent else 1) if not rest else float(text)
+        number = float(text.strip().removesuffix("%"))
     except ValueError:
         raise UnsupportedError(f"--until takes a share such as 1% or 0.01, got {text!r}.") from None
+    gain = number / 100 if text.strip().endswith("%") else number
+    check_tolerance(gain)
+    return gain
 
 
 def task_of(spec: str) -> Task:

@@ -26,7 +26,7 @@ def optimizer_kind(task: Task) -> str:
     Raises:
         TaskError: If the task cannot build it.
     """
-    with _blamed(task):
+    with blamed(task, "its edge was measured"):
         return type(task.optimizer(task.model(), ANY_RATE)).__name__
 
 
@@ -52,7 +52,7 @@ def task_edge(
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
-    with _blamed(task):
+    with blamed(task, "its edge was measured"):
         model = task.model().to(task.device)
         optimizer = task.optimizer(model, ANY_RATE)
         data = list(islice(task.stream(seed, 0), BATCHES))
@@ -62,13 +62,18 @@ def task_edge(
 
 
 @contextmanager
-def _blamed(task: Task) -> Iterator[None]:
+def blamed(task: Task, doing: str) -> Iterator[None]:
+    """Turn what a user's task raises into one sentence about it.
+
+    Raises:
+        TaskError: If it raises anything that is not ours.
+    """
     try:
         yield
     except LrsearchError:
         raise
     except Exception as error:  # a user's task may raise anything
         raise TaskError(
-            f"task {task.name!r} failed while its edge was measured: "
+            f"task {task.name!r} failed while {doing}: "
             f"{type(error).__name__}: {error}. Mend the task, then run the command again."
         ) from error

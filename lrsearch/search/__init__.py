@@ -1,15 +1,13 @@
 """What to try next and what to stop: space, records, engine, decide. Pure (numpy, scipy)."""
 
-from lrsearch.search._alignment import alignment as alignment
-from lrsearch.search._believed import believed as believed
 from lrsearch.search._decide import decide as decide
 from lrsearch.search._dimension import Dimension as Dimension
 from lrsearch.search._dimension import Setting as Setting
-from lrsearch.search._earlier import EarlierRun as EarlierRun
-from lrsearch.search._earlier import earlier as earlier
 from lrsearch.search._engine import Engine as Engine
+from lrsearch.search._finished import FinishedRun as FinishedRun
+from lrsearch.search._finished import believed as believed
+from lrsearch.search._finished import earlier as earlier
 from lrsearch.search._outlook import Outlook as Outlook
-from lrsearch.search._outlook import outlook as outlook
 from lrsearch.search._plan import Plan as Plan
 from lrsearch.search._records import TrialRecord as TrialRecord
 from lrsearch.search._records import ranked as ranked
@@ -32,20 +30,18 @@ __all__ = [
     "REQUEST_KEY",
     "WARMUP",
     "Dimension",
-    "EarlierRun",
     "Engine",
+    "FinishedRun",
     "Outlook",
     "Plan",
     "ScheduleSpace",
     "Setting",
     "TrialRecord",
-    "alignment",
     "believed",
     "calibration_seed",
     "confirmation_seed",
     "decide",
     "earlier",
-    "outlook",
     "ranked",
     "trial_seed",
 ]

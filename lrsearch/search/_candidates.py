@@ -21,18 +21,16 @@ POSITIONS = 16  # of a range that shapes are drawn from: few enough to be known 
 
 
 def shapes(space: ScheduleSpace, rng: np.random.Generator) -> list[Values]:
-    """Every family at its default, and with shape parameters that are drawn."""
+    """Every family: all its shapes where they are few, else its default and some that are drawn."""
     found: list[Values] = []
     for family in space.families:
         own = [d for d in space.dimensions()[1:-1] if d.family in (None, family)]
-        choices = math.prod(len(d.choices) if d.choices else 2 * SHAPES for d in own)
-        drawn: list[Values] = [{d.name: default(d) for d in own}]
-        if own and choices <= SHAPES and all(d.choices for d in own):
-            drawn = [
-                dict(zip((d.name for d in own), each, strict=True))
-                for each in product(*(d.choices for d in own))
-            ]
-        elif own:
+        few = all(d.choices for d in own) and math.prod(len(d.choices) for d in own) <= SHAPES
+        if few:
+            names = [d.name for d in own]
+            drawn = [dict(zip(names, v, strict=True)) for v in product(*(d.choices for d in own))]
+        else:
+            drawn = [{d.name: default(d) for d in own}]
             drawn += [{d.name: _drawn(d, rng) for d in own} for _ in range(SHAPES)]
         found += [{FAMILY: family, **values} for values in drawn]
     return found

@@ -23,9 +23,10 @@ from scipy.special import ndtr
 
 from lrsearch.search import _candidates as candidates
 from lrsearch.search._candidates import Values
-from lrsearch.search._earlier import NOTHING, Earlier
 from lrsearch.search._evidence import Evidence, evidence
+from lrsearch.search._finished import NOTHING, Earlier
 from lrsearch.search._locate import Located, Locator
+from lrsearch.search._outlook import Outlook, outlook
 from lrsearch.search._records import TrialRecord
 from lrsearch.search._space import MULTIPLIER, ScheduleSpace
 from lrsearch.search._surrogate import CURVATURE, SPREAD, Array
@@ -68,6 +69,17 @@ class Engine:
         shape = [{n: v for n, v in found.items() if n != MULTIPLIER}]
         near = candidates.rates(self.space, math.log2(float(found[MULTIPLIER])), rng)
         return self._best(_improvement, known, shape, near)
+
+    def outlook(self, records: Sequence[TrialRecord]) -> Outlook | None:
+        """What is still to be gained; see `lrsearch.search._outlook`.
+
+        Args:
+            records: All trials, in order of their numbers.
+
+        Raises:
+            UnsupportedError: If there are several objectives.
+        """
+        return outlook(self._locator, records, self.before)
 
     def _within(self, octaves: float) -> float:
         bounds = self.space.dimensions()[-1]

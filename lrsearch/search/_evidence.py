@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrsearch.search._cliff import Cliff
-from lrsearch.search._earlier import NOTHING, Earlier
+from lrsearch.search._finished import NOTHING, Earlier
 from lrsearch.search._levels import levels
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord, ranked
@@ -19,8 +19,8 @@ from lrsearch.search._surrogate import Points, Surrogate, prior_mean
 # Records that count: the complete ones of the best losses, and of every kind the latest.
 BEST = 50
 LATEST = 30
-# A run that was stopped, and not as too hot, is worse than the best one by about this much (log
-# loss), give or take.
+# A run that was stopped, and not as too hot, is taken to be worse than the best one by this much,
+# give or take that (log loss).
 STOPPED, STOPPED_DEVIATION = 0.15, 0.1
 
 
@@ -72,12 +72,10 @@ def _kinds(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
     """Records by what they can tell, in order of their numbers; "hot" ones have no finite loss."""
     found: dict[str, list[TrialRecord]] = {k: [] for k in ("complete", "stopped", "running", "hot")}
     for record in records:
-        if MULTIPLIER not in record.parameters or FAMILY not in record.parameters:
-            continue
-        kind: str = record.state
-        if record.side == "hot" or not all(map(math.isfinite, record.values)):
-            kind = "hot"
-        found[kind].append(record)
+        parameters = record.parameters
+        if MULTIPLIER in parameters and FAMILY in parameters:
+            lost = record.side == "hot" or not math.isfinite(sum(record.values))
+            found["hot" if lost else record.state].append(record)
     return found
 
 

@@ -11,8 +11,9 @@ from lrsearch.search._records import TrialRecord
 
 Array = NDArray[np.float64]
 
-TYPICAL = 0.1  # log loss by which half of a sweep's runs are worse than its best
-FRONT = 0.3  # the same for a point that all others dominate
+# Taken for granted where losses do not tell: half of a sweep's runs are worse than its best by this
+# log loss, and a point that all others dominate by that.
+TYPICAL, FRONT = 0.1, 0.3
 
 
 def level_share(records: Sequence[TrialRecord]) -> float:

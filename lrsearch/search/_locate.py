@@ -23,6 +23,16 @@ class Located:
     peaks: Array
 
 
+def placed(shapes: Sequence[ShapePoint], octaves: Array, study: int = 0) -> Points:
+    """Shapes at the octaves of their multipliers, (n,), as points of a study."""
+    return Points(
+        octaves,
+        np.array([shape.place for shape in shapes]).reshape(len(shapes), PLACES),
+        np.array([shape.belief for shape in shapes]),
+        np.full(len(shapes), study, dtype=np.intp),
+    )
+
+
 class Locator:
     """Locates values of a space, and remembers its shapes.
 
@@ -50,10 +60,8 @@ class Locator:
         return self._located(repeated, np.tile(octaves, len(found)))
 
     def _located(self, shapes: Sequence[ShapePoint], octaves: Array) -> Located:
-        places = np.array([s.place for s in shapes]).reshape(len(shapes), PLACES)
-        beliefs = np.array([s.belief for s in shapes])
-        points = Points(octaves, places, beliefs, np.zeros(len(shapes), dtype=np.intp))
-        return Located(points, octaves + np.array([s.octaves for s in shapes]))
+        peaks = octaves + np.array([shape.octaves for shape in shapes])
+        return Located(placed(shapes, octaves), peaks)
 
     def _shape(self, values: Mapping[str, Any]) -> ShapePoint:
         key = tuple(item for item in values.items() if item[0] != MULTIPLIER)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.search import _candidates as candidates
 from lrsearch.search._evidence import evidence
+from lrsearch.search._finished import NOTHING, Earlier
 from lrsearch.search._levels import level_share
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord
-from lrsearch.search._space import ScheduleSpace
 from lrsearch.search._surrogate import Array
 
 FEWEST = 4  # finished runs before anything is foretold
@@ -46,15 +46,18 @@ class Outlook:
         )
 
 
-def outlook(space: ScheduleSpace, records: Sequence[TrialRecord]) -> Outlook | None:
+def outlook(
+    locator: Locator, records: Sequence[TrialRecord], before: Earlier = NOTHING
+) -> Outlook | None:
     """What is still to be gained; ``None`` before four runs have finished.
 
     The surrogate is drawn over shapes and rates: ``E max(0, f(recommended) - min f)``, once over
     all points that are unlikely to diverge, once over the ten that draws most often hold for best.
 
     Args:
-        space: What is searched.
+        locator: Of the space that is searched.
         records: All trials, in order of their numbers.
+        before: What earlier studies tell.
 
     Raises:
         UnsupportedError: If there are several objectives.
@@ -68,13 +71,12 @@ def outlook(space: ScheduleSpace, records: Sequence[TrialRecord]) -> Outlook | N
             "what is still to be gained can be told for one objective: leave `until` out, or "
             "search one objective."
         )
-    locator = Locator(space)
-    known = evidence(locator, settled)
+    known = evidence(locator, settled, before)
     if len(done) < FEWEST or known.surrogate is None:
         return None
     rng = np.random.default_rng([len(done), 23])
-    shapes = candidates.shapes(space, rng)
-    grid = locator.grid(shapes, candidates.rates(space, None, rng))
+    shapes = candidates.shapes(locator.space, rng)
+    grid = locator.grid(shapes, candidates.rates(locator.space, None, rng))
     near = np.flatnonzero(known.cliff.holds(grid.peaks) >= LIKELY)
     points = grid.points.chosen(near).joined(known.tried)
     own = len(near) + int(np.argmin(known.surrogate.mean(known.tried)))

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 POINTS = 40  # of a curve
 PLACES = POINTS + 1  # coordinates: the curve, and the warm-up
-LENGTH = 0.25  # distance at which two shapes still share 60 % (linear decay and WSD: 0.45)
+LENGTH = 0.25  # distance at which two shapes still share 60 % (linear decay and WSD: 0.43)
 WARMUP_LENGTH = 0.15  # the same for the share of the budget that is warm-up
 SLOPE = 0.3  # of measured losses on the bound's logarithm
 TRUST = 0.1  # variance of a measured shape's correction, in units of the kernel

@@ -13,8 +13,8 @@ share (1 - ALIKE) of its variance. Curvature `q` and noise are averaged over, by
 likelihood (Rasmussen and Williams 2006, ch. 5.2). Losses far from the best one are squashed and
 count with noise in proportion, for no basin is a parabola.
 
-The constants are rounded guesses from the development tables, where they needed less than those
-of greatest likelihood (studies/search_efficiency).
+The constants are rounded guesses, tried on the development tables of studies/search_efficiency
+alone.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ OFFSET, MISALIGNED = 0.4, 0.4  # of a shape: its level over the curvature, its o
 SHARED, OWN = 0.5, 0.3  # what is no parabola, over the curvature: of all shapes, of each
 FLAT = 1e3  # variance of the level: it is not known
 # Of the variance, what two studies have in common. Best multipliers vary by 0.9 octaves over all
-# tasks; they differ by 0.5 to 0.8 between tasks 16 times apart in width or batch (0.6 to 0.85 in
-# common), by one and more between budgets 8 times apart (0.4 and less; studies/edge_calibration).
+# tasks; they differ by 0.5 to 1.0 between tasks 16 times apart in width or batch (0.85 to 0.4 in
+# common), by one and more between budgets 8 times apart (studies/edge_calibration).
 ALIKE = 0.6
 SQUASH = 0.5  # log loss above which differences shrink
 DISTRUST = 0.1  # noise in proportion to the loss over the best

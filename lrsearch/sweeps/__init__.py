@@ -14,7 +14,6 @@ from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
 from lrsearch.sweeps._patient import PatientStorage as PatientStorage
-from lrsearch.sweeps._prepare import check_until as check_until
 from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
@@ -38,7 +37,6 @@ __all__ = [
     "SweepResult",
     "TrialEnd",
     "best_weights",
-    "check_until",
     "closing",
     "confirm",
     "estimate",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
-import torch
-
 from lrsearch.curvature import calibration_cost
+from lrsearch.integrations import blamed
+from lrsearch.schedules import Schedule
 from lrsearch.search import ScheduleSpace
-from lrsearch.training import Task, batches
+from lrsearch.training import Task, train
 
 STEPS = 8  # that are timed, after as many that are not
 RATE = 1e-6  # of the timed steps: they train nothing
@@ -25,14 +26,16 @@ class Estimate:
         trials: Runs.
         budget: Optimizer steps of one.
         share: Share of a run's cost for watching it.
-        seconds: Of one optimizer step on this machine, median; validation not included.
+        step: Seconds of one optimizer step on this machine, median.
+        evaluation: Seconds of one evaluation.
     """
 
     edge: float
     trials: int
     budget: int
     share: float
-    seconds: float
+    step: float
+    evaluation: float
 
     @property
     def full_runs(self) -> float:
@@ -42,13 +45,14 @@ class Estimate:
     def sentences(self) -> tuple[str, ...]:
         """For people."""
         steps = self.full_runs * self.budget
+        takes = _duration(steps * self.step + self.trials * self.evaluation)
         return (
             f"edge: about {self.edge:.0f} gradients ({self.edge / self.budget:.1f} full runs)",
             f"trials: at most {self.trials} runs of {self.budget} steps, {self.share:.0%} more for "
             "watching them",
             f"together at most {self.full_runs:.1f} full runs, {steps:.0f} gradients",
-            f"at {1e3 * self.seconds:.2g} ms a step on this machine: {_duration(steps, self)}, "
-            "one process, validation not included",
+            f"at {1e3 * self.step:.2g} ms a step and {self.evaluation:.2g} s an evaluation on this "
+            f"machine: {takes} in one process",
         )
 
 
@@ -61,31 +65,27 @@ def estimate(task: Task, space: ScheduleSpace, *, trials: int, share: float) -> 
         trials: Runs.
         share: Share of a run's cost for watching it.
 
-    Cost: 16 optimizer steps.
+    Raises:
+        TaskError: If the task itself raises.
+
+    Cost: 16 optimizer steps and an evaluation.
     """
-    torch.manual_seed(0)
-    model = task.model().to(task.device)
-    optimizer = task.optimizer(model, RATE)
-    stream, seconds = batches(task, 0), []
-    for _ in range(2 * STEPS):
-        begun = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        loss = task.loss(model, next(stream))
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        float(loss.detach())  # waits for the device
-        seconds.append(time.perf_counter() - begun)
+    done: list[float] = []
+    schedule = Schedule("constant", RATE, 2 * STEPS)
+    with blamed(task, "its steps were timed"):
+        train(task, schedule, share=None, on_step=lambda _: done.append(time.perf_counter()))
+    evaluated = time.perf_counter() - done[-1]
     return Estimate(
         edge=calibration_cost(space.budget),
         trials=trials,
         budget=space.budget,
         share=share,
-        seconds=median(seconds[STEPS:]),
+        step=median(b - a for a, b in pairwise(done[STEPS - 1 :])),
+        evaluation=evaluated,
     )
 
 
-def _duration(steps: float, one: Estimate) -> str:
-    seconds = steps * one.seconds
+def _duration(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -13,7 +13,6 @@ from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError, TaskError
 from lrsearch.integrations import optimizer_kind
 from lrsearch.integrations.optuna import (
     ERROR_KEY,
-    check_tolerance,
     edge_key,
     enqueue,
     stored_edge,
@@ -37,16 +36,6 @@ def check_share(share: float) -> None:
     """
     if not 0 < share <= 1:
         raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
-
-
-def check_until(until: float | None) -> None:
-    """Refuse a gain to end at that is no share of the loss.
-
-    Raises:
-        InvalidSpaceError: If it does not lie in (0, 1).
-    """
-    if until is not None:
-        check_tolerance(until)
 
 
 def settled(study: optuna.Study, until: float | None) -> bool:

@@ -15,6 +15,7 @@ from lrsearch.integrations.optuna import (
     SPACE_KEY,
     EdgeSampler,
     StabilityPruner,
+    check_tolerance,
     refuse_other_space,
 )
 from lrsearch.search import ScheduleSpace
@@ -26,7 +27,6 @@ from lrsearch.sweeps._lease import LIFE, Lease, checkpoint_path, claim
 from lrsearch.sweeps._prepare import (
     agree,
     check_share,
-    check_until,
     enqueue_rates,
     give_up_if_broken,
     runs_folder,
@@ -114,7 +114,7 @@ def sweep(
     """
     begun, listener = time.monotonic(), listener or Silent()
     check_share(share)
-    check_until(until)
+    check_tolerance(until)
     name = study_name or f"{task.name}-{space.budget}"
     opened = open_storage(storage, create=True)
     study = open_study(opened, name, direction=task.direction, create=True)

@@ -7,9 +7,7 @@ has another way to. Replays take the newer one.
 """
 
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +67,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    known = [f for f in options.tables if raw.table_path(f).exists()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, context) as pool:
-        for line in pool.map(measured_anew, known, [options.seeds] * len(known)):
-            print(line, flush=True)
+    raw.in_processes(measured_anew, options.tables, options.seeds, options.jobs)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ not counted. Peers search 1e-5 to 10. What each recommends after some full runs 
 fresh seeds and judged by the test split.
 """
 
+import argparse
 import math
 import multiprocessing
 import os
@@ -226,8 +227,8 @@ def _cell(lost: np.ndarray) -> str:
 
 def main() -> None:
     assert __doc__ is not None
-    parser = raw.arguments(__doc__)
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), help="by default all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     wanted = [

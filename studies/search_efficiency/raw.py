@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import multiprocessing
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,24 @@ def arguments(description: str) -> argparse.ArgumentParser:
     every = [*tasks.DEVELOPMENT, *tasks.EVALUATION]
     parser.add_argument("--tables", nargs="*", default=every, help="functions of tasks.py")
     return parser
+
+
+def in_processes(
+    measure: Callable[[str, int], str], functions: Iterable[str], count: int, jobs: int
+) -> None:
+    """Call ``measure(function, count)`` for every recorded table; each line is printed.
+
+    Args:
+        measure: A function of a module.
+        functions: Of tasks.py.
+        count: Seeds, or sweeps.
+        jobs: Processes.
+    """
+    known = [f for f in functions if table_path(f).exists()]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context) as pool:
+        for line in pool.map(measure, known, [count] * len(known)):
+            print(line, flush=True)
 
 
 def fill(name: str, functions: Iterable[str], measure: Callable[[str, Table], Any]) -> None:

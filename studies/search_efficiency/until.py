@@ -6,9 +6,7 @@ Our own sweeps, replayed; after every trial the model's outlook (`lrsearch sweep
 regret of what is recommended then.
 """
 
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -89,12 +87,8 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    wanted = [f for f in options.tables if raw.table_path(f).exists()]
-    wanted = [f for f in wanted if not raw.path_of(f.replace("_", "-"), "until").exists()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, context) as pool:
-        for line in pool.map(measured, wanted, [options.sweeps] * len(wanted)):
-            print(line, flush=True)
+    new = [f for f in options.tables if not raw.path_of(f.replace("_", "-"), "until").exists()]
+    raw.in_processes(measured, new, options.sweeps, options.jobs)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.search import FAMILY, MULTIPLIER, Engine, Plan, ScheduleSpace, TrialRecord, believed
-from lrsearch.search import outlook as look
-from lrsearch.search._believed import FEWEST
+from lrsearch.search import (
+    FAMILY,
+    MULTIPLIER,
+    Engine,
+    FinishedRun,
+    Outlook,
+    ScheduleSpace,
+    TrialRecord,
+    believed,
+    earlier,
+)
+from lrsearch.search._finished import FEWEST
 
 SPACE = ScheduleSpace(1000, families=("linear", "cosine"))
 
@@ -34,47 +43,40 @@ def truth(values: dict[str, float | str]) -> float:
     return 1 + 0.03 * (math.log2(float(values[MULTIPLIER])) - 1.0) ** 2
 
 
-def plan(multiplier: float, family: str = "linear") -> Plan:
-    return Plan(
-        family=family,
-        multiplier=multiplier,
-        alignment=1.0,
-        edge=0.1,
-        edge_method="given",
-        peak=0.1 * multiplier,
-        budget=1000,
-    )
+def look(records: list[TrialRecord]) -> Outlook | None:
+    return Engine(SPACE, 0).outlook(records)
+
+
+def run(multiplier: float, loss: float) -> FinishedRun:
+    return FinishedRun(family="linear", multiplier=multiplier, values=(loss,))
 
 
 def test_nothing_is_foretold_from_three_runs() -> None:
-    assert look(SPACE, played(3, 0)) is None
-    assert look(SPACE, []) is None
+    assert look(played(3, 0)) is None
+    assert look([]) is None
 
 
 def test_it_falls_as_runs_are_added_and_is_about_right() -> None:
     first, later, left = [], [], []
     for seed in range(10):
         records = played(12, seed)
-        early, late = look(SPACE, records[:4]), look(SPACE, records)
+        early, late = look(records[:4]), look(records)
         assert early is not None
         assert late is not None
         assert late.runs == 12
         assert 0 <= late.ahead <= late.remaining < early.remaining + 0.005
         first.append(early.remaining)
         later.append(late.remaining)
-        best = believed([plan(float(r.parameters[MULTIPLIER])) for r in records], values(records))
+        runs = [run(float(r.parameters[MULTIPLIER]), r.values[0]) for r in records]
+        best = believed(runs)
         assert best is not None
         left.append(truth(dict(records[best].parameters)) - 1)
     assert np.mean(later) < 0.85 * np.mean(first)
     assert np.mean(left) < np.mean(later) < 0.02
 
 
-def values(records: list[TrialRecord]) -> list[float]:
-    return [r.values[0] for r in records]
-
-
 def test_it_is_a_share_of_the_loss() -> None:
-    one, thousand = look(SPACE, played(6, 1)), look(SPACE, played(6, 1, unit=1000.0))
+    one, thousand = look(played(6, 1)), look(played(6, 1, unit=1000.0))
     assert one is not None
     assert thousand is not None
     assert thousand.remaining == pytest.approx(one.remaining, rel=0.05)
@@ -91,7 +93,7 @@ def test_an_accuracy_has_a_share_too() -> None:
         )
         for i, x in enumerate((-1.0, 0.0, 0.5, 1.0, 1.5))
     ]
-    found = look(SPACE, records)
+    found = look(records)
     assert found is not None
     assert 0 <= found.remaining < 0.02
 
@@ -107,7 +109,7 @@ def test_a_best_value_of_nothing_is_no_division_by_it(values: tuple[float, ...])
         )
         for i, value in enumerate(values)
     ]
-    found = look(SPACE, records)
+    found = look(records)
     assert found is not None
     assert 0 <= found.ahead <= found.remaining < 1
 
@@ -120,7 +122,7 @@ def test_running_and_diverged_runs_do_not_break_it() -> None:
         TrialRecord(number=7, state="running", parameters=hot),
         TrialRecord(number=8, state="complete", parameters=hot, values=(math.inf,)),
     ]
-    found = look(SPACE, [*records, *more])
+    found = look([*records, *more])
     assert found is not None
     assert found.runs == 6
 
@@ -128,11 +130,11 @@ def test_running_and_diverged_runs_do_not_break_it() -> None:
 def test_several_objectives_are_refused() -> None:
     records = [replace(r, values=(1.0, 2.0)) for r in played(4, 0)]
     with pytest.raises(UnsupportedError, match="one objective"):
-        look(SPACE, records)
+        look(records)
 
 
 def test_the_sentence_has_its_numbers() -> None:
-    found = look(SPACE, played(5, 0))
+    found = look(played(5, 0))
     assert found is not None
     assert f"{found.remaining:.1%}" in found.sentence()
     assert f"{found.ahead:.1%}" in found.sentence()
@@ -144,12 +146,21 @@ def test_the_sentence_has_its_numbers() -> None:
 def test_a_lucky_run_among_bad_neighbours_is_not_believed() -> None:
     octaves = [-2.0, -1.9, -1.8, -0.2, 0.0, 0.2]
     losses = [1.12, 0.995, 1.11, 1.0, 1.001, 1.002]
-    at = believed([plan(2.0**x) for x in octaves], losses)
+    at = believed([run(2.0**x, loss) for x, loss in zip(octaves, losses, strict=True)])
     assert at in (3, 4, 5)
 
 
 def test_few_runs_are_not_enough_and_infinite_ones_do_not_count() -> None:
-    plans = [plan(1.0 + 0.1 * i) for i in range(FEWEST)]
-    assert believed(plans[:-1], [1.0] * (FEWEST - 1)) is None
-    assert believed(plans, [math.nan, *[1.0] * (FEWEST - 1)]) is None
-    assert believed([*plans, plan(3.0)], [*[1.0] * FEWEST, -math.inf]) in range(FEWEST)
+    runs = [run(1.0 + 0.1 * i, 1.0) for i in range(FEWEST)]
+    assert believed(runs[:-1]) is None
+    assert believed([run(0.9, math.nan), *runs[1:]]) is None
+    assert believed([*runs, run(3.0, -math.inf)]) in range(FEWEST)
+
+
+def test_earlier_studies_leave_less_to_be_gained() -> None:
+    before = earlier([[run(2.0**x, 1 + 0.03 * (x - 1) ** 2) for x in (-1.0, 0.0, 0.5, 1.0, 2.0)]])
+    records = played(4, 3)
+    alone, after = look(records), Engine(SPACE, 0, before).outlook(records)
+    assert alone is not None
+    assert after is not None
+    assert after.remaining < alone.remaining

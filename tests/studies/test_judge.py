@@ -22,7 +22,18 @@ FEW = 3
 def judge(load) -> Any:
     for package in ("pyarrow", "matplotlib"):
         pytest.importorskip(package)
-    names = ("raw", "freeze", "methods", "compare", "stops", "streams", "forecasts", "report")
+    names = (
+        "raw",
+        "tasks",
+        "beliefs",
+        "freeze",
+        "methods",
+        "compare",
+        "stops",
+        "streams",
+        "forecasts",
+        "report",
+    )
     return SimpleNamespace(**{name: load(name) for name in names})
 
 
@@ -60,6 +71,11 @@ def test_constants_follow_from_the_development_tables_alone(judge) -> None:
     constants = judge.freeze.frozen()
     assert judge.freeze.digest(constants) == constants["hash"]
     assert judge.freeze.refitted() == constants
+
+
+def test_what_the_package_believes_of_shapes_is_what_the_development_tables_say(judge) -> None:
+    tables = list(judge.raw.recorded(judge.tasks.DEVELOPMENT).values())
+    assert judge.beliefs.given_up(tables) == judge.beliefs.shipped()
 
 
 def test_the_report_is_what_the_raw_results_say(judge) -> None:

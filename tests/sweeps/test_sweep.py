@@ -692,7 +692,16 @@ def test_an_estimate_counts_everything() -> None:
     found = estimate(line(), SPACE, trials=10, share=0.02)
     assert found.edge == pytest.approx(5.3 * 40)  # as a rule; runs of 40 steps at the least
     assert found.full_runs == pytest.approx(5.3 * 40 / BUDGET + 10.2)
-    assert found.seconds > 0
+    assert found.step > 0
+    assert found.evaluation > 0
     text = " ".join(found.sentences())
     assert "10 runs of 30 steps" in text
     assert f"{found.full_runs:.1f} full runs" in text
+
+
+def test_an_estimate_of_a_task_that_raises_says_so() -> None:
+    def broken(model: nn.Module, batch: Any) -> torch.Tensor:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(TaskError, match="failed while its steps were timed: OSError"):
+        estimate(line(loss=broken), SPACE, trials=1, share=0.02)

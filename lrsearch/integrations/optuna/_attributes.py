@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import DocumentError
 from lrsearch.search import PLAN_KEY, Plan, TrialRecord
-from lrsearch.stability import Reading, Side, Verdict
+from lrsearch.stability import Reading, Verdict
 
 READING_PREFIX = "lrsearch:reading:"
 VERDICT_KEY = "lrsearch:verdict"
@@ -60,12 +60,6 @@ def verdict_of(attributes: Mapping[str, Any]) -> Verdict | None:
     return None if plain is None else Verdict.from_dict(plain)
 
 
-def side_of(attributes: Mapping[str, Any]) -> Side | None:
-    """Whether a trial was stopped as too hot or too cold, where its verdict says so."""
-    plain = attributes.get(VERDICT_KEY)
-    return plain.get("side") if isinstance(plain, Mapping) else None
-
-
 def records_of(
     trials: Iterable[FrozenTrial], directions: Iterable[StudyDirection], names: Iterable[str]
 ) -> list[TrialRecord]:
@@ -80,8 +74,9 @@ def records_of(
             values=tuple(s * v for s, v in zip(signs, trial.values, strict=True))
             if trial.state == TrialState.COMPLETE
             else (),
-            side=side_of(trial.user_attrs) if trial.state == TrialState.PRUNED else None,
+            side=verdict.side if verdict and trial.state == TrialState.PRUNED else None,
         )
         for trial in trials
         if trial.state in _STATES
+        for verdict in [verdict_of(trial.user_attrs)]
     ]

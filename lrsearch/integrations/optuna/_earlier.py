@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.optuna._attributes import plan_of
-from lrsearch.schedules import get_family
-from lrsearch.search import EarlierRun, alignment
+from lrsearch.search import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class RawStudy:
     warmup: float = 0.0
 
 
-def runs_of(prior: optuna.Study | RawStudy) -> list[EarlierRun]:
+def runs_of(prior: optuna.Study | RawStudy) -> list[FinishedRun]:
     """Finished runs of an earlier study, in units of its own edge.
 
     Raises:
@@ -62,33 +61,20 @@ def runs_of(prior: optuna.Study | RawStudy) -> list[EarlierRun]:
     return found
 
 
-def _ours(trial: FrozenTrial, values: tuple[float, ...]) -> EarlierRun | None:
+def _ours(trial: FrozenTrial, values: tuple[float, ...]) -> FinishedRun | None:
     plan = plan_of(trial.user_attrs)
-    if plan is None:
-        return None
-    return EarlierRun(
-        family=plan.family,
-        parameters=plan.parameters,
-        warmup=plan.warmup_steps / plan.budget,
-        multiplier=plan.multiplier,
-        values=values,
-    )
+    return None if plan is None else FinishedRun.of_plan(plan, values)
 
 
-def _raw(prior: RawStudy, trial: FrozenTrial, values: tuple[float, ...]) -> EarlierRun | None:
+def _raw(prior: RawStudy, trial: FrozenTrial, values: tuple[float, ...]) -> FinishedRun | None:
     rate = trial.params.get(prior.rate)
     if not isinstance(rate, float | int) or not (0 < rate < math.inf):
         return None
-    shape = get_family(prior.family).complete(prior.parameters)
-    return EarlierRun(
+    return FinishedRun.at_rate(
+        rate,
+        prior.edge,
+        values,
         family=prior.family,
-        parameters=shape,
+        parameters=prior.parameters,
         warmup=prior.warmup,
-        multiplier=rate / (prior.edge * alignment(prior.family, shape)),
-        values=values,
     )
-
-
-def all_runs(studies: Sequence[optuna.Study | RawStudy]) -> list[list[EarlierRun]]:
-    """Runs of each."""
-    return [runs_of(study) for study in studies]

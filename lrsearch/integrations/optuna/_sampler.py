@@ -15,13 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import SpaceMismatchError
 from lrsearch.integrations.optuna._attributes import ERROR_KEY, SPACE_KEY, records_of
-from lrsearch.integrations.optuna._earlier import RawStudy, all_runs
+from lrsearch.integrations.optuna._earlier import RawStudy, runs_of
 from lrsearch.search import (
     MULTIPLIER,
     RATE_KEY,
     REQUEST_KEY,
     Dimension,
     Engine,
+    Outlook,
     ScheduleSpace,
     TrialRecord,
     earlier,
@@ -60,7 +61,7 @@ class EdgeSampler(BaseSampler):
         self.sampler = sampler if sampler is not None else TPESampler(seed=seed)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        self._engine = Engine(space, seed, earlier(all_runs(prior_studies)))
+        self._engine = Engine(space, seed, earlier([runs_of(prior) for prior in prior_studies]))
         self._dimensions = {d.name: d for d in space.dimensions()}
         self._ended: dict[tuple[int, int], dict[int, TrialRecord | None]] = {}
 
@@ -118,6 +119,10 @@ class EdgeSampler(BaseSampler):
         if dimension is not None and dimension.default is not None:
             return dimension.default
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def outlook(self, study: Study) -> Outlook | None:
+        """What a study of ours may still gain; see `study_outlook`."""
+        return self._engine.outlook(self._records(study, number=-1))
 
     def _records(self, study: Study, number: int) -> list[TrialRecord]:
         """All other trials, for the engine; of those that have ended it is known since they did."""

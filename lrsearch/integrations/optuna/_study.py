@@ -22,6 +22,7 @@ from lrsearch.search import (
     RATE_KEY,
     WARMUP,
     Dimension,
+    FinishedRun,
     Plan,
     ScheduleSpace,
     believed,
@@ -82,7 +83,11 @@ def recommended(study: optuna.Study) -> FrozenTrial:
     if len(known) < len(plans) or any(map(_searches_more, finished, known)):
         return study.best_trial
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    at = believed(known, [sign * t.values[0] for t in finished])
+    runs = [
+        FinishedRun.of_plan(plan, (sign * trial.values[0],))
+        for plan, trial in zip(known, finished, strict=True)
+    ]
+    at = believed(runs)
     return study.best_trial if at is None else copy.deepcopy(finished[at])
 
 

@@ -6,9 +6,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from lrsearch.exceptions import InvalidSpaceError, UnsupportedError
-from lrsearch.integrations.optuna._attributes import logger, records_of
+from lrsearch.integrations.optuna._attributes import logger
 from lrsearch.integrations.optuna._sampler import EdgeSampler
-from lrsearch.search import Outlook, outlook
+from lrsearch.search import Outlook
 
 
 def study_outlook(study: optuna.Study) -> Outlook | None:
@@ -27,10 +27,7 @@ def study_outlook(study: optuna.Study) -> Outlook | None:
             "what is still to be gained is foretold by the sampler's own model: give the study "
             f"lrsearch.EdgeSampler instead of {type(study.sampler).__name__}."
         )
-    space = study.sampler.space
-    names = [dimension.name for dimension in space.dimensions()]
-    trials = study.get_trials(deepcopy=False)
-    return outlook(space, records_of(trials, study.directions, names))
+    return study.sampler.outlook(study)
 
 
 class SettledCallback:
@@ -57,13 +54,13 @@ class SettledCallback:
             study.stop()
 
 
-def check_tolerance(tolerance: float) -> None:
-    """Refuse a share of the loss that is none.
+def check_tolerance(tolerance: float | None) -> None:
+    """Refuse a share of the loss that is none; ``None`` is no tolerance at all.
 
     Raises:
         InvalidSpaceError: If it does not lie in (0, 1).
     """
-    if not 0 < tolerance < 1:
+    if tolerance is not None and not 0 < tolerance < 1:
         raise InvalidSpaceError(
             f"the gain at which a sweep ends is a share of the loss in (0, 1), such as 0.01, got "
             f"{tolerance!r}."

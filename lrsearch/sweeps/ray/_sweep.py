@@ -21,6 +21,7 @@ from lrsearch.exceptions import TaskError
 from lrsearch.integrations.optuna import (
     SPACE_KEY,
     EdgeSampler,
+    check_tolerance,
     edge_key,
     refuse_other_space,
     store_edge,
@@ -39,7 +40,6 @@ from lrsearch.sweeps._events import Listener, Silent
 from lrsearch.sweeps._prepare import (
     agree,
     check_share,
-    check_until,
     enqueue_rates,
     give_up_if_broken,
     known_edge,
@@ -109,7 +109,7 @@ def ray_sweep(
     """
     begun, listener = time.monotonic(), listener or Silent()
     check_share(share)
-    check_until(until)
+    check_tolerance(until)
     name = study_name or f"{task.name}-{space.budget}"
     study = open_study(
         open_storage(storage, create=True), name, direction=task.direction, create=True

@@ -10,8 +10,8 @@ import pytest
 
 from lrsearch import EdgeSampler, RawStudy, ScheduleSpace
 from lrsearch.exceptions import StudyMismatchError
-from lrsearch.search import FAMILY, MULTIPLIER, EarlierRun, Engine, earlier
-from lrsearch.search._earlier import RUNS, STUDIES
+from lrsearch.search import FAMILY, MULTIPLIER, Engine, FinishedRun, earlier
+from lrsearch.search._finished import RUNS, STUDIES
 
 SPACE = ScheduleSpace(budget=80, families=("linear", "cosine"))
 
@@ -83,8 +83,8 @@ def test_workers_that_unpickle_the_sampler_propose_the_same() -> None:
 
 
 def test_only_the_best_runs_of_the_last_studies_count() -> None:
-    runs = [EarlierRun(family="linear", multiplier=1.0 + i, values=(1.0 + i,)) for i in range(40)]
-    runs.append(EarlierRun(family="linear", multiplier=1.0, values=(math.nan,)))
+    runs = [FinishedRun(family="linear", multiplier=1.0 + i, values=(1.0 + i,)) for i in range(40)]
+    runs.append(FinishedRun(family="linear", multiplier=1.0, values=(math.nan,)))
     found = earlier([runs] * (STUDIES + 2))
     assert len(found) == STUDIES * RUNS
     assert found.points.octaves.max() == pytest.approx(math.log2(RUNS))
