@@ -15,7 +15,7 @@ import pytest
 from lrsearch.integrations.optuna import ATTEMPTS_KEY, readings_of, verdict_of
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(600)]
 
 SCENE = Path(__file__).with_name("ddp_scene.py")
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[optuna.Study, dic
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     study = optuna.load_study(study_name="ddp", storage=f"sqlite:///{folder}/s.db")

@@ -24,7 +24,7 @@ from lrsearch.sweeps import open_storage, open_study
 from lrsearch.training import load_checkpoint
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(600)]
 
 BUDGET, EVERY, TRIALS = 40, 4, 4
 SWEEP = ("sweep", "task.py:task", "--storage", "sqlite:///s.db", "--seed", "8", "--trials")

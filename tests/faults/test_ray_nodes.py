@@ -16,7 +16,7 @@ from lrsearch.training import find_task, train
 pytest.importorskip("ray")
 from ray.cluster_utils import Cluster
 
-pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(600)]
 
 BUDGET, EVERY, TRIALS = 40, 4, 6
 SWEEP = ("sweep", "task.py:task", "--storage", "sqlite:///s.db", "--trials", str(TRIALS))

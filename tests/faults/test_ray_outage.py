@@ -12,7 +12,7 @@ from lrsearch.integrations.optuna import ATTEMPTS_KEY, ERROR_KEY
 from lrsearch.sweeps import open_storage, open_study
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(600)]
 
 TRIALS = 4
 AWAY = 20.0  # seconds

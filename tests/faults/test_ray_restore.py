@@ -17,7 +17,7 @@ import pytest
 from lrsearch.integrations.optuna import ATTEMPTS_KEY, plan_of, verdict_of
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.faults, pytest.mark.distributed, pytest.mark.timeout(600)]
 
 SCENE = Path(__file__).with_name("restore_scene.py")
 ROOT = Path(__file__).parents[2]
