@@ -9,6 +9,7 @@ every ``cost / share`` steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 # A verdict at a quarter of the budget wants three readings past the first tenth; twelve probes at
@@ -28,6 +29,15 @@ def squared(budget: int, n: int) -> list[int]:
     return sorted(s for s in steps if s >= min(FIRST, budget))
 
 
+def moved(planned: list[int], looks: Sequence[int]) -> list[int]:
+    """The plan with the probe nearest to each look moved there."""
+    free = list(planned)
+    for look in looks:
+        if free:
+            free.remove(min(free, key=lambda step: (abs(step - look), step)))
+    return sorted({*free, *looks})
+
+
 def next_probe(step: int, share: float, cost: float) -> int:
     """The probe after one at ``step`` when the budget is not known."""
     return step + max(1, min(step, math.ceil(cost / share)))
@@ -42,10 +52,17 @@ class Cadence:
         probe: Cost of a probe.
         top: Cost of an eigenvalue reading on top of it; 0 for none.
         cold: What the first of these costs more than the others.
+        looks: Steps at which there must be a probe.
     """
 
     def __init__(
-        self, budget: int | None, share: float, probe: float, top: float, cold: float = 0.0
+        self,
+        budget: int | None,
+        share: float,
+        probe: float,
+        top: float,
+        cold: float = 0.0,
+        looks: Sequence[int] = (),
     ) -> None:
         self.budget, self.share, self.probe, self.top = budget, share, probe, top
         self.reserve = 0
@@ -65,7 +82,7 @@ class Cadence:
             n, tops = min(max(int(pay / probe), FLOOR), CEILING), 0
         self.reserve = max(0, min(n // RESERVE, n - FLOOR))
         regular = n - self.reserve
-        self.planned = squared(budget, regular)
+        self.planned = moved(squared(budget, regular), looks)
         self.every = max(1, regular // tops) if tops else 0
         self.next = self.planned[0]
 

@@ -47,6 +47,11 @@ class _States:
             torch.cuda.set_rng_state_all(self.tensors[1:])
 
 
+def alone() -> bool:
+    """Whether no other thread of this process may draw from the global generators."""
+    return sum(not thread.daemon for thread in threading.enumerate()) <= 1
+
+
 @contextmanager
 def generators_restored(*own: torch.Generator) -> Iterator[None]:
     """Context at whose end the global generators, and ``own``, stand where they stood."""
@@ -75,7 +80,7 @@ def undrawn() -> Iterator[None]:
         DrawsRandomNumbersError: If something was; the generators are put back, also where the
             block fails.
     """
-    if sum(not thread.daemon for thread in threading.enumerate()) > 1:
+    if not alone():
         yield
         return
     before = _States.now()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -14,21 +13,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrsearch.curvature import _metric as metric
+from lrsearch.curvature._annealed import Looks, ValidationLoss
+from lrsearch.curvature._attempts import Attempts, Measure
 from lrsearch.curvature._average import WeightAverage
 from lrsearch.curvature._cadence import Cadence
 from lrsearch.curvature._displacement import Displacement
-from lrsearch.curvature._generators import DrawsRandomNumbersError
 from lrsearch.curvature._losses import LossMeter
 from lrsearch.curvature._objective import LossFn
 from lrsearch.curvature._parallel import Ranks, bare
 from lrsearch.curvature._probe import PROBE_COST, Step, batch_sharpness, evaluate, signals
 from lrsearch.curvature._top import FIRST_TOP_COST, TOP_COST, TopReader
-from lrsearch.exceptions import CheckpointError, InvalidSpaceError, MeasurementError, RunStopped
+from lrsearch.exceptions import CheckpointError, InvalidSpaceError, RunStopped
 from lrsearch.stability import CONTINUE, Host, Reading, Verdict, event
-
-logger = logging.getLogger("lrsearch")
-
-PATIENCE = 3  # probes in a row that may fail before the watch stops trying
 
 
 class Watch:
@@ -45,6 +41,10 @@ class Watch:
     each, on some of the probes. Between probes there is one pass over the parameters every fourth
     step for the averaged weights, and no synchronisation with the device.
 
+    With ``validation_loss`` there are looks besides, at 5, 10, 20 and 40 % of runs of 100 steps or
+    more: the validation loss of the averaged weights, by which runs are compared with one another.
+    They cost what the function costs; one that costs over 3 % of the run is asked once.
+
     Memory: a copy of the parameters; during a probe two more, and for an eigenvalue reading the
     graph of the batch.
 
@@ -60,6 +60,7 @@ class Watch:
         budget: Optimizer steps of the run, where the host does not know it.
         share: Share of the run's cost that may go into watching.
         eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
+        validation_loss: ``validation_loss(model) -> float``, positive, small for a good model.
 
     Raises:
         InvalidSpaceError: If ``share`` or ``budget`` makes no sense.
@@ -75,6 +76,7 @@ class Watch:
         budget: int | None = None,
         share: float = 0.02,
         eigenvalues: bool = True,
+        validation_loss: ValidationLoss | None = None,
     ) -> None:
         if not (isinstance(share, float | int) and 0 < share <= 1):
             raise InvalidSpaceError(f"share must lie in (0, 1], for example 0.02, got {share!r}.")
@@ -93,15 +95,17 @@ class Watch:
         self.cost = 0.0
         self._meter = LossMeter()
         top = TOP_COST if eigenvalues and loss_fn is not None else 0.0
-        self._cadence = Cadence(self.budget, share, PROBE_COST, top, FIRST_TOP_COST - TOP_COST)
+        self._looks = Looks(validation_loss, self.budget)
+        self._cadence = Cadence(
+            self.budget, share, PROBE_COST, top, FIRST_TOP_COST - TOP_COST, self._looks.steps
+        )
         self._top = TopReader()
         self._before: list[Tensor] | None = None
         self._params: list[Tensor] = []
         self._seen: Step | None = None
         self._displacement = Displacement(self.model)
         self._handles: list[Any] = []
-        self._unable: dict[str, str] = {}
-        self._failures = {"losses": 0, "eigenvalues": 0}
+        self._attempts = Attempts(self._ranks)
         self._alerted = False
 
     @property
@@ -179,27 +183,16 @@ class Watch:
             fields |= self._tried(
                 "eigenvalues", lambda: self._top.read(self._wrapped, loss_fn, batch, optimizer)
             )
+        if self._looks.due(self.steps):
+            fields |= self._tried(
+                "validation loss",
+                lambda: self._looks.read(model, self.average, batch, self._ranks),
+            )
         return fields
 
-    def _tried(
-        self, what: str, measure: Callable[[], tuple[dict[str, Any], float]]
-    ) -> dict[str, Any]:
-        """Fields of a measurement, or why there are none: what fails costs one reading."""
-        if what in self._unable:
-            return {"note": self._unable[what]}
-        try:
-            fields, cost = self._ranks.agree(measure)
-        except MeasurementError as error:
-            note = str(error)
-            if not self._failures[what]:
-                logger.warning("a reading without its %s: %s.", what, note)
-            self._failures[what] += 1
-            hopeless = self._ranks.any(isinstance(error, DrawsRandomNumbersError))
-            if hopeless or self._failures[what] >= PATIENCE:
-                self._unable[what] = note
-            return {"note": note}
+    def _tried(self, what: str, measure: Measure) -> dict[str, Any]:
+        fields, cost = self._attempts(what, measure)
         self.cost += cost
-        self._failures[what] = 0
         return fields
 
     @contextmanager

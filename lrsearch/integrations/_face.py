@@ -114,6 +114,7 @@ def watch(
     budget: int | None = None,
     share: float = 0.02,
     eigenvalues: bool = True,
+    validation_loss: Callable[[nn.Module], float] | None = None,
 ) -> Watch:
     """Watch one training run; see `lrsearch.curvature.Watch` for what it measures and costs.
 
@@ -125,6 +126,9 @@ def watch(
         budget: Optimizer steps of the run, where the host does not know it.
         share: Share of the run's cost that may go into watching.
         eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
+        validation_loss: ``validation_loss(model) -> float``, positive, small for a good model. With
+            it a `StabilityPruner` also stops runs that are behind the best one: it is asked four
+            times a run, of the averaged weights, and its cost comes on top of ``share``.
 
     Under DDP give the wrapped model on every rank and the trial on the first: it decides for all.
     Where it stops the run, the others raise `lrsearch.exceptions.RunStopped`; with a host of their
@@ -149,4 +153,5 @@ def watch(
         budget=budget,
         share=share,
         eigenvalues=eigenvalues,
+        validation_loss=validation_loss,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lrsearch.search._behind import behind
 from lrsearch.search._plan import Plan
 from lrsearch.search._records import TrialRecord
 from lrsearch.stability import CONTINUE, Reading, Verdict, below_edge, dead, diverged
@@ -23,9 +24,8 @@ def decide(
 
     Args:
         readings: The run's readings in order of their steps.
-        peers: Other trials of the study. The rules of this version judge a run alone, which is why
-            they need no other trial to act; stopping by comparison with peers loses winners unless
-            both are seen annealed.
+        peers: Finished trials of the study with their looks, the best of them at least. Without any
+            a run is judged alone. Losses of unannealed runs are never compared: that loses winners.
         plan: What the run set out to do; a budget or peak missing in the readings is taken from it.
 
     Returns:
@@ -37,7 +37,7 @@ def decide(
         verdict = rule(readings)
         if verdict is not None:
             return verdict
-    return CONTINUE
+    return behind(readings, peers) or CONTINUE
 
 
 def _completed(reading: Reading, plan: Plan) -> Reading:

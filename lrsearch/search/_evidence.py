@@ -19,8 +19,8 @@ from lrsearch.search._surrogate import Points, Surrogate, prior_mean
 # Records that count: the complete ones of the best losses, and of every kind the latest.
 BEST = 50
 LATEST = 30
-# A run that was stopped, and not as too hot, is taken to be worse than the best one by this much,
-# give or take that (log loss).
+# A run that was stopped, and neither as too hot nor as behind, is taken to be worse than the best
+# one by this much, give or take that (log loss).
 STOPPED, STOPPED_DEVIATION = 0.15, 0.1
 
 
@@ -52,8 +52,9 @@ def evidence(
     if stopped := kinds["stopped"][-LATEST:]:
         found = found.joined(locator.points([r.parameters for r in stopped]).points)
         least = losses.min() if len(losses) else 0.0
-        losses = np.append(losses, np.full(len(stopped), least + STOPPED))
-        deviations = np.append(deviations, np.full(len(stopped), STOPPED_DEVIATION))
+        lags = np.array([r.lag or (STOPPED, STOPPED_DEVIATION) for r in stopped])
+        losses = np.append(losses, least + lags[:, 0])
+        deviations = np.append(deviations, lags[:, 1])
     tried = ended.points if done else found
     own = losses.min() if len(losses) else 0.0
     found, losses = before.points.joined(found), np.append(before.losses, losses)

@@ -25,6 +25,9 @@ class TrialRecord:
         values: Objectives, all to be minimised; empty unless complete.
         side: Why it was stopped, where that is known: its rate was too high ("hot") or too low
             ("cold").
+        looks: Its annealed validation loss at the steps where it was looked at; only for peers.
+        lag: How much worse than the best it was expected to end when it was stopped for being
+            behind, and the deviation (log loss).
     """
 
     number: int
@@ -32,6 +35,8 @@ class TrialRecord:
     parameters: Mapping[str, float | str] = field(default_factory=dict)
     values: tuple[float, ...] = ()
     side: Side | None = None
+    looks: Mapping[int, float] = field(default_factory=dict)
+    lag: tuple[float, float] | None = None
 
 
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -3,6 +3,8 @@
 from lrsearch.stability._edge import Edge as Edge
 from lrsearch.stability._events import event as event
 from lrsearch.stability._host import Host as Host
+from lrsearch.stability._looks import LOOKS as LOOKS
+from lrsearch.stability._looks import look_steps as look_steps
 from lrsearch.stability._reading import Reading as Reading
 from lrsearch.stability._regimes import below_edge as below_edge
 from lrsearch.stability._regimes import dead as dead
@@ -17,6 +19,7 @@ from lrsearch.stability._verdict import Verdict as Verdict
 
 __all__ = [
     "CONTINUE",
+    "LOOKS",
     "Edge",
     "Host",
     "Reading",
@@ -28,6 +31,7 @@ __all__ = [
     "diverged",
     "event",
     "full_batch_threshold",
+    "look_steps",
     "robust_slope",
     "small_batch_threshold",
 ]

@@ -35,6 +35,7 @@ class Reading:
         finite: Whether the last loss and the weights were finite.
         batch_loss: Loss of the weights before the step, on the batch of that step, probe mode.
         annealed_loss: Loss of the averaged weights on the same batch, in the same mode.
+        annealed_validation: Their validation loss, at a look (`lrsearch.stability.LOOKS`).
         gradient_norm: Norm of the gradient as the optimizer used it.
         update_norm: Norm of the step just done.
         weight_norm: Norm of the weights before it.
@@ -64,6 +65,7 @@ class Reading:
     finite: bool = True
     batch_loss: float | None = None
     annealed_loss: float | None = None
+    annealed_validation: float | None = None
     gradient_norm: float | None = None
     update_norm: float | None = None
     weight_norm: float | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-Regime = Literal["training", "diverged", "dead", "below the edge", "host", "failed"]
+Regime = Literal["training", "diverged", "dead", "below the edge", "behind", "host", "failed"]
 Side = Literal["hot", "cold"]
 
 

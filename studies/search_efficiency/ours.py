@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from rungs import RUNGS
 from simulate import Choice, shape_of
 from table import Run, Table
 
 from lrsearch import EdgeSampler, ScheduleSpace, StabilityPruner
+from lrsearch.curvature._cadence import moved
 from lrsearch.integrations.optuna._attributes import reading_key
-from lrsearch.stability import Reading
+from lrsearch.stability import LOOKS, Reading
 
 SHARE = 0.02  # of a run's cost, for readings
 FEWEST = 12  # readings that the watch takes of a short run all the same
+LOOK_RUNGS = tuple(round(share * RUNGS) for share in LOOKS)
 # The recorded shapes, as a space says them. No warm-up: the tables have none.
 PARAMETERS: dict[str, Any] = {
     "wsd.cooldown": 0.2,
@@ -33,6 +36,7 @@ class Ours:
         families: To search.
         share: Of a run's cost that may go into readings.
         hidden: Fields of readings to leave out, such as all that is curvature.
+        compared: Whether averaged weights are evaluated at the looks, by which runs are compared.
     """
 
     name: str = "lrsearch"
@@ -41,6 +45,7 @@ class Ours:
     share: float = SHARE
     values_lost: bool = False
     hidden: frozenset[str] = frozenset()
+    compared: bool = True
     _rungs: frozenset[int] = field(default=frozenset(), init=False)
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
@@ -50,8 +55,7 @@ class Ours:
         )
         measured = table.edge(seed)
         self.edge, self.table = measured["learning_rate"], table
-        self.price = table.price("forward")
-        self._rungs = looks(table, self.share)
+        self._rungs = looks(table, self.share, compared=self.compared)
         study = optuna.create_study(
             study_name=self.name,
             sampler=EdgeSampler(self.space, seed=seed),
@@ -67,16 +71,23 @@ class Ours:
         return self.pruner and rung in self._rungs
 
     def look(self, trial: optuna.Trial, run: Run, rung: int) -> tuple[bool, float]:
-        reading = reading_at(run, rung, self.table.budget, self.hidden)
+        reading = reading_at(run, rung, self.table.budget, self.hidden, compared=self.compared)
         trial.set_user_attr(reading_key(reading.step), reading.to_dict())
-        return trial.should_prune(), self.price
+        return trial.should_prune(), price_of(self.table, reading)
 
 
-def looks(table: Table, share: float = SHARE) -> frozenset[int]:
+def looks(table: Table, share: float = SHARE, *, compared: bool = False) -> frozenset[int]:
     """Rungs at which a run is read, as evenly as the share of its cost allows."""
     rungs = len(table.marks)
     count = min(rungs, max(FEWEST, int(share * table.budget / table.price("forward"))))
-    return frozenset(round(rungs * (i + 1) / count) for i in range(count))
+    planned = sorted({round(rungs * (i + 1) / count) for i in range(count)})
+    return frozenset(moved(planned, LOOK_RUNGS) if compared else planned)
+
+
+def price_of(table: Table, reading: Reading) -> float:
+    """What a reading has cost, in gradients."""
+    looked = reading.annealed_validation is not None
+    return table.price("forward") + looked * table.price("evaluate")
 
 
 def _belongs(name: str, families: tuple[str, ...]) -> bool:
@@ -84,7 +95,9 @@ def _belongs(name: str, families: tuple[str, ...]) -> bool:
     return owner in families
 
 
-def reading_at(run: Run, rung: int, budget: int, hidden: frozenset[str]) -> Reading:
+def reading_at(
+    run: Run, rung: int, budget: int, hidden: frozenset[str], *, compared: bool = False
+) -> Reading:
     """What the watch would have read at a rung."""
     columns = {
         "loss": "train_loss",
@@ -99,6 +112,8 @@ def reading_at(run: Run, rung: int, budget: int, hidden: frozenset[str]) -> Read
         "slope": "forward_slope",
         "threshold": "threshold",
     }
+    if compared and rung in LOOK_RUNGS:
+        columns["annealed_validation"] = "averaged_loss"
     seen = {
         name: float(run.rungs[column][rung - 1])
         for name, column in columns.items()

@@ -5,7 +5,8 @@ edge, without two runs of the same trajectory. A rule stops some of them. It is 
 survivor's truth is beyond the tolerance of the stream's best.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +14,13 @@ import families
 import grid
 import numpy as np
 from measures import Stop, judged
-from ours import looks, reading_at
+from ours import looks, price_of, reading_at
 from scipy.stats import qmc
 from table import Cell, Run, Table
 
-from lrsearch.search import decide
+from lrsearch.search import TrialRecord, decide
 from lrsearch.search._alignment import alignment
+from lrsearch.stability import Reading
 
 OCTAVES = 3.0  # to either side of the edge, as wide as the space's own bounds
 
@@ -92,52 +94,64 @@ def untouched(
     return [best], sum(full(table, entry.run) for entry in entries)
 
 
-def ours(hidden: frozenset[str] = frozenset(), *, shuffled: bool = False) -> Rule:
-    """The pruner's rules on each run alone.
+def ours(
+    hidden: frozenset[str] = frozenset(), *, shuffled: bool = False, compared: bool = True
+) -> Rule:
+    """The pruner's rules on one run after the other.
 
     Args:
         hidden: Fields of readings that it does not get.
         shuffled: The negative control: curvature readings of another run of the stream.
+        compared: Whether averaged weights are evaluated, and runs compared with the best so far.
     """
 
     def rule(
         table: Table, entries: list[Entry], rng: np.random.Generator
     ) -> tuple[list[int], float]:
-        price = table.price("forward")
-        read = sorted(looks(table) - {len(table.marks)})
+        read = sorted(looks(table, compared=compared) - {len(table.marks)})
         # Moved round, so that no run keeps its own.
         shift = int(rng.integers(1, len(entries))) if shuffled else 0
         others = np.roll(np.arange(len(entries)), shift)
-        survivors, spent = [], 0.0
+        survivors, spent, best = [], 0.0, math.inf
+        peers: list[TrialRecord] = []
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
-            stopped = _stopped_at(table, entry, entries[int(other)], read, hidden)
-            done = [look for look in read if stopped is None or look <= stopped]
-            spent += price * len(done)
-            if stopped is None:
-                spent += full(table, entry.run)
-                survivors.append(i)
-            else:
-                spent += steps_until(table, entry.run, stopped)
+            foreign = entries[int(other)] if shuffled else None
+            seen = list(_readings(table, entry, foreign, read, hidden, compared))
+            stopped = next((n for n in range(len(seen)) if decide(seen[: n + 1], peers).stop), None)
+            done = seen if stopped is None else seen[: stopped + 1]
+            spent += sum(price_of(table, reading) for reading in done)
+            if stopped is not None:
+                spent += done[-1].step
+                continue
+            spent += full(table, entry.run)
+            if entry.run.diverged_at:
+                continue
+            survivors.append(i)
+            if entry.run.final < best:
+                best = entry.run.final
+                looked = {r.step: v for r in seen if (v := r.annealed_validation) is not None}
+                peers = [TrialRecord(number=i, state="complete", values=(best,), looks=looked)]
         return survivors, spent
 
     return rule
 
 
-def _stopped_at(
-    table: Table, entry: Entry, other: Entry, read: Sequence[int], hidden: frozenset[str]
-) -> int | None:
-    """Rung at which the rules stop a run."""
-    readings: list[Any] = []
+def _readings(
+    table: Table,
+    entry: Entry,
+    foreign: Entry | None,
+    read: Sequence[int],
+    hidden: frozenset[str],
+    compared: bool,
+) -> Iterator[Reading]:
+    """What the watch reads of a run, up to where it diverges; with another one's curvature."""
     for rung in read:
         if 0 < entry.run.diverged_at <= table.marks[rung - 1]:
-            return rung
-        reading = reading_at(entry.run, rung, table.budget, hidden)
-        if other is not entry:
-            reading = replace(reading, **_curvature(table, other, rung, hidden))
-        readings.append(replace(reading, peak=grid.rate(entry.cell[1])))
-        if decide(readings).stop:
-            return rung
-    return None
+            return
+        reading = reading_at(entry.run, rung, table.budget, hidden, compared=compared)
+        if foreign is not None:
+            reading = replace(reading, **_curvature(table, foreign, rung, hidden))
+        yield replace(reading, peak=grid.rate(entry.cell[1]))
 
 
 def _curvature(table: Table, other: Entry, rung: int, hidden: frozenset[str]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import DocumentError
@@ -75,8 +76,38 @@ def records_of(
             if trial.state == TrialState.COMPLETE
             else (),
             side=verdict.side if verdict and trial.state == TrialState.PRUNED else None,
+            lag=_lag_of(verdict),
         )
         for trial in trials
         if trial.state in _STATES
         for verdict in [verdict_of(trial.user_attrs)]
     ]
+
+
+def best_peer(study: Study) -> list[TrialRecord]:
+    """The best finished trial that was looked at, with its looks; none where there is none.
+
+    Several objectives have no best one.
+    """
+    if len(study.directions) > 1:
+        return []
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    for trial in sorted(done, key=lambda t: sign * t.values[0]):
+        looks = looks_in(readings_of(trial.user_attrs))
+        if looks and math.isfinite(trial.values[0]):
+            value = (sign * trial.values[0],)
+            return [TrialRecord(number=trial.number, state="complete", values=value, looks=looks)]
+    return []
+
+
+def looks_in(readings: Iterable[Reading]) -> dict[int, float]:
+    """Annealed validation losses by the step of their look."""
+    return {r.step: r.annealed_validation for r in readings if r.annealed_validation is not None}
+
+
+def _lag_of(verdict: Verdict | None) -> tuple[float, float] | None:
+    """What was expected of a run that was stopped for being behind."""
+    if verdict is None or verdict.regime != "behind":
+        return None
+    return verdict.trend["lag_left"], verdict.trend["deviation"]

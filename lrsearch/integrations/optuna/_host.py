@@ -54,7 +54,7 @@ class OptunaHost:
         if not isinstance(pruner, StabilityPruner):
             finite = not readings or readings[-1].finite
             return CONTINUE if finite else diverged(readings) or CONTINUE
-        verdict = pruner.judge(readings, self.plan)
+        verdict = pruner.judge(readings, self.plan, self.study)
         if verdict.stop:
             return verdict
         # Not trial.should_prune(): it would judge by all readings in the storage, among them those

@@ -10,16 +10,24 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.integrations.optuna._attributes import logger, plan_of, readings_of
+from lrsearch.integrations.optuna._attributes import (
+    best_peer,
+    logger,
+    looks_in,
+    plan_of,
+    readings_of,
+)
 from lrsearch.search import Plan, decide
 from lrsearch.stability import Reading, Verdict
 
 
 class StabilityPruner(BasePruner):
-    """Stops runs that diverged, that are dead, or that train far below the edge of stability.
+    """Stops runs that diverged, are dead, train far below the edge of stability, or are behind.
 
     It judges a run by its own readings (from `lrsearch.watch`), so it needs no other trial and no
-    reported value. The watch asks it at every probe; nothing has to be called in the loop. Where a
+    reported value. Where the watch has a ``validation_loss``, a run is also compared with the best
+    one that has finished: as both would be if they were annealed at that step, never as they are.
+    The watch asks at every probe; nothing has to be called in the loop. Where a
     run has no readings it is the wrapped pruner, or lets every run go on; it says so once. A run
     whose last reported value is not finite is stopped in any case.
 
@@ -45,9 +53,21 @@ class StabilityPruner(BasePruner):
         self.wrapped = wrapped
         self._said = False
 
-    def judge(self, readings: Sequence[Reading], plan: Plan | None = None) -> Verdict:
-        """What our own rules say of a run, with the reason."""
-        return decide(readings, plan=plan)
+    def judge(
+        self,
+        readings: Sequence[Reading],
+        plan: Plan | None = None,
+        study: Study | None = None,
+    ) -> Verdict:
+        """What our own rules say of a run, with the reason.
+
+        Args:
+            readings: Of the run.
+            plan: What it set out to do.
+            study: Where its peers are; without one it is judged alone.
+        """
+        looked = study is not None and looks_in(readings)
+        return decide(readings, best_peer(study) if study and looked else (), plan)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to stop: by its readings, a value that is not finite, or the wrapped pruner."""
@@ -59,7 +79,7 @@ class StabilityPruner(BasePruner):
                 trial.number,
                 f"{type(self.wrapped).__name__} decides alone" if self.wrapped else "it runs on",
             )
-        if readings and self.judge(readings, plan_of(trial.user_attrs)).stop:
+        if readings and self.judge(readings, plan_of(trial.user_attrs), study).stop:
             return True
         if not reported_finite(trial):
             return True

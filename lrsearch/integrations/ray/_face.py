@@ -87,6 +87,7 @@ def watch(
     budget: int | None = None,
     share: float = 0.02,
     eigenvalues: bool = True,
+    validation_loss: Callable[[nn.Module], float] | None = None,
 ) -> Watch:
     """`lrsearch.watch` in a Tune trial: every reading becomes a result, on which Tune may stop it.
 
@@ -98,6 +99,7 @@ def watch(
         budget: Optimizer steps of the run, where no schedule was suggested.
         share: Share of the run's cost that may go into watching.
         eigenvalues: Whether to read the top of the Hessian's spectrum where the share affords it.
+        validation_loss: As in `lrsearch.watch`, by which runs are compared.
     """
     return watch_run(
         model,
@@ -107,4 +109,5 @@ def watch(
         budget=budget,
         share=share,
         eigenvalues=eigenvalues,
+        validation_loss=validation_loss,
     )

@@ -24,6 +24,7 @@ from lrsearch.integrations.ray._history import (
     forget_lost_checkpoint,
     results_of,
 )
+from lrsearch.integrations.ray._peers import Peers
 from lrsearch.integrations.ray._record import pairs_of, plan_in, readings_in, step_of
 from lrsearch.integrations.ray._strict import accept_results_without_metric
 from lrsearch.search import Plan, decide
@@ -37,10 +38,12 @@ ANSWERING = (AsyncHyperBandScheduler, MedianStoppingRule)
 
 
 class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's base is untyped
-    """Stops runs that diverged, that are dead, or that train far below the edge of stability.
+    """Stops runs that diverged, are dead, train far below the edge of stability, or are behind.
 
     It judges a run by its own readings (from `lrsearch.ray.watch`), so it needs no other trial, no
-    metric, and works under any searcher. A metric that is not finite stops a trial in any case.
+    metric, and works under any searcher. Where the watch has a ``validation_loss``, a run is also
+    compared with the best one that has ended, both as if they were annealed. A metric that is
+    not finite stops a trial in any case.
 
     After `Tuner.restore`, where Tune gives its trial schedulers nothing back, it reads what
     restored trials had reported and tells a wrapped ASHA or median stopping rule of it too, so that
@@ -63,12 +66,14 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         super().__init__()
         accept_results_without_metric()
         self._metric: str | None = None
+        self._mode: str | None = None
         self.wrapped = wrapped
         self.patience = patience
         self._readings: dict[str, list[Reading]] = {}
         self._plans: dict[str, Plan] = {}
         self._heard: dict[str, float] = {}
         self._added: set[str] = set()
+        self._peers = Peers()
         self.stopped = 0
 
     @property
@@ -79,7 +84,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Take Tune's metric and mode."""
-        self._metric = metric or self._metric
+        self._metric, self._mode = metric or self._metric, mode or self._mode
         return self.wrapped is None or bool(
             self.wrapped.set_search_properties(metric, mode, **spec)
         )
@@ -105,6 +110,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         if restored and decided_before(tune_controller, trial) == TrialScheduler.STOP:
             self._end_as_decided(tune_controller, trial)
         if trial.is_finished():
+            self._remember(trial, trial.last_result or {})
             if self.wrapped is not None and trial.last_result:
                 self.wrapped.on_trial_complete(tune_controller, trial, trial.last_result)
             self._forget(trial)
@@ -127,9 +133,10 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         return str(action)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """Forget the trial's readings."""
+        """Remember how the trial did, and forget the rest of its readings."""
         if self.wrapped is not None:
             self.wrapped.on_trial_complete(tune_controller, trial, result)
+        self._remember(trial, result)
         self._forget(trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -180,7 +187,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         if not pairs_of(result):
             return Verdict()
         plan = self._plans.get(trial.trial_id) or _planned(trial)
-        return decide(self._readings.get(trial.trial_id, []), plan=plan)
+        return decide(self._readings.get(trial.trial_id, []), self._peers.known(), plan)
 
     def _end_as_decided(self, tune_controller: Any, trial: Trial) -> None:
         """End a restored trial at the result on which it was stopped; nothing runs again."""
@@ -211,6 +218,12 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
                 )
                 self._heard[trial.trial_id] = now
                 ray.kill(actor)
+
+    def _remember(self, trial: Trial, result: dict[str, Any]) -> None:
+        readings = self._readings.get(trial.trial_id, [])
+        plan = self._plans.get(trial.trial_id) or _planned(trial)
+        mode = self._mode or getattr(self.wrapped, "_mode", None)
+        self._peers.ended(trial.config, result, readings, plan, self.metric, mode)
 
     def _forget(self, trial: Trial) -> None:
         for kept in (self._readings, self._plans, self._heard):

@@ -1,0 +1,14 @@
+"""Where in a run its averaged weights are compared with those of other runs: the same for all."""
+
+from __future__ import annotations
+
+LOOKS = (0.05, 0.1, 0.2, 0.4)  # of the budget
+SOONEST = 16  # steps: an average over fewer says nothing
+FEWEST = 100  # steps of a run that is compared at all; those measured had 400 or more
+
+
+def look_steps(budget: int | None) -> tuple[int, ...]:
+    """Optimizer steps of a run's looks, in order; none of one that is too short or of no length."""
+    if budget is None or budget < FEWEST:
+        return ()
+    return tuple(step for step in (round(share * budget) for share in LOOKS) if step >= SOONEST)
