@@ -15,9 +15,6 @@ from simulate import Choice, Method, Trace, replay
 from table import Run, Table
 
 CURVATURE = frozenset({"sharpness", "slope", "threshold"})
-# Fields of a reading that say neither the loss nor the gradient norm.
-ALL_BUT_GRADIENT = CURVATURE | {"update_norm", "weight_norm", "displacement", "decrease_ratio"}
-ALL_BUT_LOSS = ALL_BUT_GRADIENT | {"gradient_norm"}
 Frozen = dict[str, Any]
 Sweep = Callable[..., Trace]  # (table, *, seed, cost, workers)
 
@@ -77,10 +74,7 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
         "ours": Ours,
         "ours, no pruner": partial(Ours, "ours, no pruner", pruner=False),
         "ours, no curvature": partial(Ours, "ours, no curvature", hidden=CURVATURE),
-        "ours, gradient norm only": partial(
-            Ours, "ours, gradient norm only", hidden=ALL_BUT_GRADIENT
-        ),
-        "ours, divergence only": partial(Ours, "ours, divergence only", hidden=ALL_BUT_LOSS),
+        "ours, each run alone": partial(Ours, "ours, each run alone", compared=False),
         "ours, usual rate": partial(Usual, usual),
     }
     for stream, make in known.items():

@@ -7,12 +7,13 @@ from typing import Any
 
 import raw
 import streams
-from methods import ALL_BUT_GRADIENT, ALL_BUT_LOSS, CURVATURE
+from methods import CURVATURE
 from rounds import VARIANTS
 from streams import Rule
 from table import Table
 
 SIZES = (8, 16, 32)
+LOOKED = frozenset({"annealed_validation"})
 
 
 def rules() -> dict[str, Rule]:
@@ -21,9 +22,10 @@ def rules() -> dict[str, Rule]:
         "all in full, best by validation": streams.untouched,
         "ours": streams.ours(),
         "ours, no curvature": streams.ours(CURVATURE),
-        "ours, gradient norm only": streams.ours(ALL_BUT_GRADIENT),
-        "ours, divergence only": streams.ours(ALL_BUT_LOSS),
-        "ours, curvature of other runs": streams.ours(shuffled=True),
+        "ours, curvature of other runs": streams.ours(shuffled=CURVATURE),
+        "ours, looks of other runs": streams.ours(shuffled=LOOKED),
+        "ours, each run alone": streams.ours(compared=False),
+        "ours, each run alone, no curvature": streams.ours(CURVATURE, compared=False),
     }
     return found | {name: streams.staged(*variant) for name, variant in VARIANTS.items()}
 

@@ -6,9 +6,8 @@ survivor's truth is beyond the tolerance of the stream's best.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import families
 import grid
@@ -95,13 +94,16 @@ def untouched(
 
 
 def ours(
-    hidden: frozenset[str] = frozenset(), *, shuffled: bool = False, compared: bool = True
+    hidden: frozenset[str] = frozenset(),
+    *,
+    shuffled: frozenset[str] = frozenset(),
+    compared: bool = True,
 ) -> Rule:
     """The pruner's rules on one run after the other.
 
     Args:
         hidden: Fields of readings that it does not get.
-        shuffled: The negative control: curvature readings of another run of the stream.
+        shuffled: The negative control: fields that are another run's of the stream.
         compared: Whether averaged weights are evaluated, and runs compared with the best so far.
     """
 
@@ -115,8 +117,9 @@ def ours(
         survivors, spent, best = [], 0.0, math.inf
         peers: list[TrialRecord] = []
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
-            foreign = entries[int(other)] if shuffled else None
-            seen = list(_readings(table, entry, foreign, read, hidden, compared))
+            own = _readings(table, entry, read, hidden, compared)
+            foreign = entries[int(other)]
+            seen = [_mixed(r, table, foreign, shuffled, hidden) if shuffled else r for r in own]
             stopped = next((n for n in range(len(seen)) if decide(seen[: n + 1], peers).stop), None)
             done = seen if stopped is None else seen[: stopped + 1]
             spent += sum(price_of(table, reading) for reading in done)
@@ -137,30 +140,29 @@ def ours(
 
 
 def _readings(
-    table: Table,
-    entry: Entry,
-    foreign: Entry | None,
-    read: Sequence[int],
-    hidden: frozenset[str],
-    compared: bool,
-) -> Iterator[Reading]:
-    """What the watch reads of a run, up to where it diverges; with another one's curvature."""
-    for rung in read:
-        if 0 < entry.run.diverged_at <= table.marks[rung - 1]:
-            return
-        reading = reading_at(entry.run, rung, table.budget, hidden, compared=compared)
-        if foreign is not None:
-            reading = replace(reading, **_curvature(table, foreign, rung, hidden))
-        yield replace(reading, peak=grid.rate(entry.cell[1]))
+    table: Table, entry: Entry, read: Sequence[int], hidden: frozenset[str], compared: bool
+) -> list[Reading]:
+    """What the watch reads of a run, up to where it diverges."""
+    lost, peak = entry.run.diverged_at or math.inf, grid.rate(entry.cell[1])
+    return [
+        replace(reading_at(entry.run, n, table.budget, hidden, compared=compared), peak=peak)
+        for n in read
+        if table.marks[n - 1] < lost
+    ]
 
 
-def _curvature(table: Table, other: Entry, rung: int, hidden: frozenset[str]) -> dict[str, Any]:
-    """Curvature that another run read at this rung, or at the last one that it reached."""
+def _mixed(
+    reading: Reading, table: Table, other: Entry, fields: frozenset[str], hidden: frozenset[str]
+) -> Reading:
+    """A reading with some fields of another run's, at this rung or the last one that it reached."""
     last = int(np.isfinite(other.run.rungs["step"]).sum())
     if last == 0:
-        return {"sharpness": None, "slope": None}
-    foreign = reading_at(other.run, min(rung, last), table.budget, hidden)
-    return {"sharpness": foreign.sharpness, "slope": foreign.slope}
+        return replace(reading, **dict.fromkeys(fields))
+    rung = min(table.marks.index(reading.step) + 1, last)
+    foreign = reading_at(other.run, rung, table.budget, hidden, compared=True)
+    # A look stays a look, and no more is one.
+    known = {name for name in fields if getattr(reading, name) is not None}
+    return replace(reading, **{name: getattr(foreign, name) for name in known})
 
 
 def outcome(table: Table, rule: Rule, size: int, seed: int, tolerance: float) -> Stop:
