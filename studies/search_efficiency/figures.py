@@ -65,9 +65,13 @@ def frontier(axes: Axes, found: Tables) -> None:
             [n for n in names if "then" in n and "averaged" in n],
             {"color": "#009E73", "marker": "^"},
         ),
-        "our rules, each run alone": (["ours"], {"color": "#D55E00", "marker": "o"}),
-        "the same without curvature": (
-            ["ours, no curvature"],
+        "our pruner": (["ours"], {"color": "#D55E00", "marker": "o"}),
+        "the same with the looks of other runs (control)": (
+            ["ours, looks of other runs"],
+            {"color": "#D55E00", "marker": "v", "facecolors": "none"},
+        ),
+        "the same on each run alone": (
+            ["ours, each run alone"],
             {"color": "#D55E00", "marker": "o", "facecolors": "none"},
         ),
         "all in full, best by validation": (

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from lrsearch.curvature._cadence import CEILING, FEWEST, FIRST, FLOOR, Cadence, next_probe
+from lrsearch.curvature._cadence import CEILING, FEWEST, FIRST, FLOOR, Cadence, moved, next_probe
 from lrsearch.curvature._probe import PROBE_COST
 from lrsearch.curvature._top import FIRST_TOP_COST, TOP_COST
 
@@ -148,3 +148,12 @@ def test_without_a_budget_every_fourth_probe_reads_the_eigenvalue() -> None:
     spent = len(late) * PROBE_COST + sum(t > 1_000 for t in tops) * TOP_COST
     assert spent <= 1.05 * 0.02 * (50_000 - 1_000)
     assert cost > spent
+
+
+def test_the_probes_nearest_to_the_looks_are_moved_there() -> None:
+    assert moved([10, 40, 90, 160, 250], [42, 100]) == [10, 42, 100, 160, 250]
+    assert moved([10, 40], [12, 13, 14]) == [12, 13, 14]  # a look takes place in any case
+    assert moved([10, 40], []) == [10, 40]
+    planned = Cadence(1000, 0.02, PROBE_COST, 0.0, looks=(50, 100, 200, 400)).planned
+    assert len(planned) == len(Cadence(1000, 0.02, PROBE_COST, 0.0).planned)
+    assert {50, 100, 200, 400} <= set(planned)

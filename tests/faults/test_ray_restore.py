@@ -52,8 +52,8 @@ def test_restored_after_a_kill_nothing_is_lost(tmp_path: Path) -> None:
         assert first.poll() is None, (tmp_path / "begin.log").read_text()
         assert time.monotonic() < end
         time.sleep(0.05)
-    # Between two steps: Tune's snapshot is no atomic write, and one that is cut off, or the end of a
-    # trial that is not yet in it, is Tune's own loss.
+    # Between two steps: Tune's snapshot is no atomic write, and one that is cut off, or the end of
+    # a trial that is not yet in it, is Tune's own loss.
     time.sleep(0.5)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()

@@ -26,6 +26,7 @@ def judge(load) -> Any:
         "raw",
         "tasks",
         "beliefs",
+        "lags",
         "freeze",
         "methods",
         "compare",
@@ -76,6 +77,24 @@ def test_constants_follow_from_the_development_tables_alone(judge) -> None:
 def test_what_the_package_believes_of_shapes_is_what_the_development_tables_say(judge) -> None:
     tables = list(judge.raw.recorded(judge.tasks.DEVELOPMENT).values())
     assert judge.beliefs.given_up(tables) == judge.beliefs.shipped()
+
+
+def test_what_is_left_of_a_lag_is_what_the_development_tables_say(judge) -> None:
+    tables = list(judge.raw.recorded(judge.tasks.DEVELOPMENT).values())
+    assert judge.lags.left(tables) == judge.lags.MEASURED
+
+
+def test_looks_of_other_runs_stop_the_wrong_ones(judge, recorded) -> None:
+    """The negative control: what a look tells is of the run that it was taken of."""
+    rules, tolerance = judge.stops.rules(), recorded.tolerance()
+
+    def wrong_and_saved(name: str) -> tuple[float, float]:
+        seen = [judge.streams.outcome(recorded, rules[name], 8, s, tolerance) for s in range(30)]
+        return sum(s.wrong for s in seen) / 30, sum(s.saved for s in seen) / 30
+
+    own, foreign = map(wrong_and_saved, ("ours", "ours, looks of other runs"))
+    assert own[0] < foreign[0]
+    assert own[1] > foreign[1]
 
 
 def test_the_report_is_what_the_raw_results_say(judge) -> None:

@@ -364,3 +364,75 @@ def test_only_time_spent_running_counts(look) -> None:
 def test_without_patience_it_waits_for_ever(look) -> None:
     assert look(0.0, StabilityTrialScheduler(), running("a")) == []
     assert look(1e9, StabilityTrialScheduler(), running("a")) == []
+
+
+# Runs that are behind
+
+
+def looked(loss: float, steps: tuple[int, ...] = (50, 100, 200, 400, 1000)) -> list[Reading]:
+    return [replace(run()[0], step=step, annealed_validation=loss) for step in steps]
+
+
+def to_its_end(scheduler: StabilityTrialScheduler, name: str, loss: float, value: float) -> Trial:
+    one = trial(name, lrsearch={"number": 5})
+    scheduler.on_trial_add(Controller(), one)
+    results = told(looked(loss), loss=value)
+    for result in results:
+        assert scheduler.on_trial_result(Controller(), one, result) == CONTINUE
+    scheduler.on_trial_complete(Controller(), one, results[-1])
+    return one
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_run_is_compared_with_the_one_that_ended_best(mode: str) -> None:
+    searcher = Told()
+    scheduler = StabilityTrialScheduler()
+    assert scheduler.set_search_properties("loss", mode)
+    first, second = ("good", "bad") if mode == "min" else ("bad", "good")
+    to_its_end(scheduler, first, 0.4, 0.3)
+    to_its_end(scheduler, second, 0.4, 0.5)
+    late = trial("late")
+    scheduler.on_trial_add(Controller(), late)
+    said = [scheduler.on_trial_result(Controller(searcher), late, r) for r in told(looked(0.9))]
+    assert said[0] == STOP
+    _, verdict = searcher.said[0]
+    assert verdict.regime == "behind"
+    assert "trial 5" in verdict.reason
+
+
+def test_one_that_was_stopped_on_its_way_is_nobodys_peer() -> None:
+    scheduler, one = begun()
+    results = told(looked(0.4, (50, 100)), loss=0.1)
+    for result in results:
+        scheduler.on_trial_result(Controller(), one, result)
+    scheduler.on_trial_complete(Controller(), one, results[-1])
+    late = trial("late")
+    scheduler.on_trial_add(Controller(), late)
+    said = [scheduler.on_trial_result(Controller(), late, r) for r in told(looked(0.9))]
+    assert STOP not in said
+
+
+def test_what_a_wrapped_one_alone_was_told_counts() -> None:
+    scheduler = StabilityTrialScheduler(ASHAScheduler(metric="loss", mode="max", grace_period=99))
+    assert scheduler.metric == "loss"
+    to_its_end(scheduler, "a", 0.4, 0.3)
+    to_its_end(scheduler, "b", 0.2, 0.1)  # worse, where large is good
+    late = trial("late")
+    scheduler.on_trial_add(Controller(), late)
+    said = [scheduler.on_trial_result(Controller(), late, r) for r in told(looked(0.4), loss=0.2)]
+    assert STOP not in said
+
+
+def test_a_restored_one_knows_them_again() -> None:
+    before, after = StabilityTrialScheduler(), StabilityTrialScheduler()
+    for scheduler in (before, after):
+        assert scheduler.set_search_properties("loss", "min")
+    done = to_its_end(before, "a", 0.4, 0.3)
+    searcher = SimpleNamespace(readings=lambda name: looked(0.4))
+    done.config["lrsearch"]["plan"] = PLAN.to_dict()
+    done.run_metadata.last_result = told(looked(0.4), loss=0.3)[-1]
+    done.set_status(Trial.TERMINATED)
+    after.on_trial_add(Controller(searcher), done)
+    late = trial("late")
+    after.on_trial_add(Controller(), late)
+    assert after.on_trial_result(Controller(), late, told(looked(0.9))[0]) == STOP
