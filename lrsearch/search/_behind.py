@@ -5,43 +5,54 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lrsearch.search._forecast import lag_left
+from lrsearch.search._forecast import forecast
 from lrsearch.search._records import TrialRecord, ranked
 from lrsearch.stability import Reading, Verdict
 
 # Deviations that the expected end lies above the best run's. Chosen on the development tables of
 # studies/search_efficiency, as the most that is saved at 2 % of wrong stops and less.
-CERTAIN = 0.5
+CERTAIN = 0.4
+# Runs that must have finished, and runs in a row that may be stopped: then one goes to its end.
+# Else one lucky run could stop all others, and nothing would ever contradict the forecast.
+FEWEST, MOST = 3, 5
 
 
 def behind(readings: Sequence[Reading], peers: Sequence[TrialRecord]) -> Verdict | None:
     """Whether the last look at a run says that it will end behind the best finished one.
 
-    Both are compared as if they had been annealed at that step (`lag_left`). Without a look, or a
-    finished run that was looked at there, nothing is said.
+    Runs are compared as if they had been annealed at that step (`forecast`). Without a look, with
+    fewer than three finished runs that were looked at there, or when five runs in a row have been
+    stopped for this, nothing is said.
+
+    Args:
+        readings: Of the run.
+        peers: Finished runs with their looks, the best ones at least, and the runs that were
+            stopped for being behind since the last one finished.
     """
     looks = [r for r in readings if r.annealed_validation is not None]
     if not looks or not looks[-1].progress:
         return None
     step, progress, loss = looks[-1].step, looks[-1].progress, looks[-1].annealed_validation
-    best = next((p for p in ranked(peers) if step in p.looks), None)
-    if best is None or loss is None:
+    seen = [p for p in ranked(peers) if step in p.looks]
+    waiting = sum(p.state == "stopped" for p in peers)
+    if len(seen) < FEWEST or waiting >= MOST or loss is None:
         return None
-    lag, deviation = lag_left(progress, math.log(loss / best.looks[step]))
-    if lag <= CERTAIN * deviation:
+    ahead = forecast(progress, loss, [(p.values[0], p.looks[step]) for p in seen])
+    if ahead.lag <= CERTAIN * ahead.deviation:
         return None
+    best = seen[0]
     return Verdict(
         stop=True,
         regime="behind",
         step=readings[-1].step,
         reason=f"behind: annealed at step {step} ({progress:.0%} of the budget) it would give "
-        f"{loss:.3g}, where trial {best.number}, which ended best, gave {best.looks[step]:.3g}; "
-        f"at the end it is expected to be {math.expm1(lag):.0%} worse (deviation "
-        f"{math.expm1(deviation):.0%})",
+        f"{loss:.3g} (trial {best.number}, which ended best, gave {best.looks[step]:.3g}); it is "
+        f"expected to end {math.expm1(ahead.lag):.0%} above it, by {len(seen)} finished trials "
+        f"(deviation {math.expm1(ahead.deviation):.0%})",
         trend={
             "annealed_validation": loss,
             "best_then": best.looks[step],
-            "lag_left": lag,
-            "deviation": deviation,
+            "lag": ahead.lag,
+            "deviation": ahead.deviation,
         },
     )

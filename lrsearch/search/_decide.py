@@ -24,8 +24,8 @@ def decide(
 
     Args:
         readings: The run's readings in order of their steps.
-        peers: Finished trials of the study with their looks, the best of them at least. Without any
-            a run is judged alone. Losses of unannealed runs are never compared: that loses winners.
+        peers: Finished trials of the study with their looks, the best ones at least. Without them a
+            run is judged alone. Losses of unannealed runs are never compared: that loses winners.
         plan: What the run set out to do; a budget or peak missing in the readings is taken from it.
 
     Returns:

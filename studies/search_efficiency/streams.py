@@ -17,9 +17,10 @@ from ours import looks, price_of, reading_at
 from scipy.stats import qmc
 from table import Cell, Run, Table
 
+from lrsearch.integrations.optuna._attributes import looks_in
 from lrsearch.search import TrialRecord, decide
 from lrsearch.search._alignment import alignment
-from lrsearch.stability import Reading
+from lrsearch.stability import CONTINUE, Reading
 
 OCTAVES = 3.0  # to either side of the edge, as wide as the space's own bounds
 
@@ -114,26 +115,29 @@ def ours(
         # Moved round, so that no run keeps its own.
         shift = int(rng.integers(1, len(entries))) if shuffled else 0
         others = np.roll(np.arange(len(entries)), shift)
-        survivors, spent, best = [], 0.0, math.inf
+        survivors, spent = [], 0.0
         peers: list[TrialRecord] = []
+        since: list[TrialRecord] = []  # stopped as behind, since one has finished
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
             own = _readings(table, entry, read, hidden, compared)
             foreign = entries[int(other)]
             seen = [_mixed(r, table, foreign, shuffled, hidden) if shuffled else r for r in own]
-            stopped = next((n for n in range(len(seen)) if decide(seen[: n + 1], peers).stop), None)
-            done = seen if stopped is None else seen[: stopped + 1]
+            verdicts = (decide(seen[: n + 1], [*peers, *since]) for n in range(len(seen)))
+            verdict = next((v for v in verdicts if v.stop), CONTINUE)
+            done = [r for r in seen if not verdict.stop or r.step <= verdict.step]
             spent += sum(price_of(table, reading) for reading in done)
-            if stopped is not None:
-                spent += done[-1].step
+            if verdict.stop:
+                spent += verdict.step
+                if verdict.regime == "behind":
+                    since.append(TrialRecord(number=i, state="stopped"))
                 continue
             spent += full(table, entry.run)
             if entry.run.diverged_at:
                 continue
             survivors.append(i)
-            if entry.run.final < best:
-                best = entry.run.final
-                looked = {r.step: v for r in seen if (v := r.annealed_validation) is not None}
-                peers = [TrialRecord(number=i, state="complete", values=(best,), looks=looked)]
+            since.clear()
+            looked, end = looks_in(seen), (entry.run.final,)
+            peers.append(TrialRecord(number=i, state="complete", values=end, looks=looked))
         return survivors, spent
 
     return rule

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import Any
 
 from optuna.study import Study, StudyDirection
@@ -23,6 +24,7 @@ COST_KEY = "lrsearch:cost"
 ATTEMPTS_KEY = "lrsearch:attempts"
 TUNE_KEY = "lrsearch:ray"  # which trial of Ray Tune it is
 EDGE_PREFIX = "lrsearch:edge:"
+PEERS = 20  # finished trials that others are compared with
 
 logger = logging.getLogger("lrsearch")
 
@@ -84,21 +86,35 @@ def records_of(
     ]
 
 
-def best_peer(study: Study) -> list[TrialRecord]:
-    """The best finished trial that was looked at, with its looks; none where there is none.
+def peers_of(study: Study) -> list[TrialRecord]:
+    """The best finished trials that were looked at, and those stopped as behind since the last.
 
-    Several objectives have no best one.
+    Several objectives have no best ones.
     """
     if len(study.directions) > 1:
         return []
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    for trial in sorted(done, key=lambda t: sign * t.values[0]):
-        looks = looks_in(readings_of(trial.user_attrs))
-        if looks and math.isfinite(trial.values[0]):
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    done = [t for t in ended if t.state == TrialState.COMPLETE and math.isfinite(t.values[0])]
+    found = []
+    for trial in nsmallest(PEERS, done, key=lambda t: sign * t.values[0]):
+        if looks := looks_in(readings_of(trial.user_attrs)):
             value = (sign * trial.values[0],)
-            return [TrialRecord(number=trial.number, state="complete", values=value, looks=looks)]
-    return []
+            found.append(
+                TrialRecord(number=trial.number, state="complete", values=value, looks=looks)
+            )
+    if not found:
+        return []
+    last = max(_ended_at(t) for t in done)
+    since = [t for t in ended if t.state == TrialState.PRUNED and _ended_at(t) > last]
+    lags = [(t.number, _lag_of(verdict_of(t.user_attrs))) for t in since]
+    return found + [
+        TrialRecord(number=n, state="stopped", lag=lag) for n, lag in lags if lag is not None
+    ]
+
+
+def _ended_at(trial: FrozenTrial) -> float:
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
 
 
 def looks_in(readings: Iterable[Reading]) -> dict[int, float]:
@@ -110,4 +126,4 @@ def _lag_of(verdict: Verdict | None) -> tuple[float, float] | None:
     """What was expected of a run that was stopped for being behind."""
     if verdict is None or verdict.regime != "behind":
         return None
-    return verdict.trend["lag_left"], verdict.trend["deviation"]
+    return verdict.trend["lag"], verdict.trend["deviation"]

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.integrations.optuna._attributes import (
-    best_peer,
     logger,
     looks_in,
+    peers_of,
     plan_of,
     readings_of,
 )
@@ -26,7 +26,8 @@ class StabilityPruner(BasePruner):
 
     It judges a run by its own readings (from `lrsearch.watch`), so it needs no other trial and no
     reported value. Where the watch has a ``validation_loss``, a run is also compared with the best
-    one that has finished: as both would be if they were annealed at that step, never as they are.
+    one, once three have finished: as both would be if they were annealed at that step, never as
+    they are.
     The watch asks at every probe; nothing has to be called in the loop. Where a
     run has no readings it is the wrapped pruner, or lets every run go on; it says so once. A run
     whose last reported value is not finite is stopped in any case.
@@ -67,7 +68,7 @@ class StabilityPruner(BasePruner):
             study: Where its peers are; without one it is judged alone.
         """
         looked = study is not None and looks_in(readings)
-        return decide(readings, best_peer(study) if study and looked else (), plan)
+        return decide(readings, peers_of(study) if study and looked else (), plan)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to stop: by its readings, a value that is not finite, or the wrapped pruner."""

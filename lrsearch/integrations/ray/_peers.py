@@ -7,22 +7,29 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from lrsearch.integrations.optuna._attributes import looks_in
+from lrsearch.integrations.optuna._attributes import PEERS, looks_in
 from lrsearch.integrations.ray._record import CONFIG_KEY, step_of
-from lrsearch.search import Plan, TrialRecord
-from lrsearch.stability import Reading
+from lrsearch.search import Plan, TrialRecord, ranked
+from lrsearch.stability import Reading, Verdict
 
 
 class Peers:
-    """The best trial that came to the end of its budget and was looked at on the way."""
+    """The best trials that came to the end of their budget and were looked at on the way."""
 
     def __init__(self) -> None:
-        self._best: TrialRecord | None = None
+        self._best: list[TrialRecord] = []
+        self._since: list[TrialRecord] = []
         self._count = 0
 
     def known(self) -> Sequence[TrialRecord]:
-        """That trial, as `decide` takes it."""
-        return () if self._best is None else (self._best,)
+        """Those trials, and those stopped as behind since the last, as `decide` takes them."""
+        return [*self._best, *self._since]
+
+    def stopped(self, verdict: Verdict) -> None:
+        """Take a trial that our rules stop into account."""
+        if verdict.regime == "behind":
+            lag = verdict.trend["lag"], verdict.trend["deviation"]
+            self._since.append(TrialRecord(number=self._count, state="stopped", lag=lag))
 
     def ended(
         self,
@@ -50,8 +57,7 @@ class Peers:
         if plan is None or (step_of(result) or readings[-1].step) < plan.budget:
             return
         objective = -float(value) if mode == "max" else float(value)
-        if self._best is None or objective < self._best.values[0]:
-            number = (config.get(CONFIG_KEY) or {}).get("number", place)
-            self._best = TrialRecord(
-                number=int(number), state="complete", values=(objective,), looks=looks
-            )
+        number = (config.get(CONFIG_KEY) or {}).get("number", place)
+        one = TrialRecord(number=int(number), state="complete", values=(objective,), looks=looks)
+        self._since = []
+        self._best = ranked([*self._best, one])[:PEERS]

@@ -42,8 +42,8 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
 
     It judges a run by its own readings (from `lrsearch.ray.watch`), so it needs no other trial, no
     metric, and works under any searcher. Where the watch has a ``validation_loss``, a run is also
-    compared with the best one that has ended, both as if they were annealed. A metric that is
-    not finite stops a trial in any case.
+    compared with the best one, once three have ended, both as if they were annealed. A metric that
+    is not finite stops a trial in any case.
 
     After `Tuner.restore`, where Tune gives its trial schedulers nothing back, it reads what
     restored trials had reported and tells a wrapped ASHA or median stopping rule of it too, so that
@@ -121,6 +121,7 @@ class StabilityTrialScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's bas
         verdict = self._judge(trial, result)
         if verdict.stop:
             self.stopped += 1
+            self._peers.stopped(verdict)
             logger.info("trial %s stopped: %s", trial.trial_id, verdict.reason)
             _tell(tune_controller, "stopping", trial, verdict)
             return str(TrialScheduler.STOP)

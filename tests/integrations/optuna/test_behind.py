@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
-import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
@@ -14,11 +13,13 @@ from torch import nn
 import lrsearch
 from lrsearch import StabilityPruner
 from lrsearch.integrations.optuna import readings_of, verdict_of
-from lrsearch.integrations.optuna._attributes import best_peer
+from lrsearch.integrations.optuna._attributes import peers_of, records_of
+from lrsearch.search._behind import CERTAIN, MOST
 from lrsearch.stability import look_steps
 
 BUDGET = 400
-GOOD, SLOW = 0.06, 0.02  # rates: the slow one learns, and is behind all the way
+GOOD, SLOW = 0.062, 0.02  # rates: the slow one learns, and is behind all the way
+FINISHED = 0.0605, 0.061, GOOD
 DATA = torch.randn(96, 2, generator=torch.Generator().manual_seed(0))
 TARGET = DATA[:, :1].sin() + DATA[:, 1:] ** 2
 
@@ -69,51 +70,58 @@ def ended(study: optuna.Study, number: int) -> tuple[FrozenTrial, Any]:
 
 
 def test_a_run_that_is_behind_is_stopped_at_a_look_and_says_why() -> None:
-    study = study_of(GOOD, SLOW, GOOD)
-    study.optimize(objective, n_trials=3)
-    assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    _, verdict = ended(study, 1)
+    study = study_of(*FINISHED, SLOW, GOOD)
+    study.optimize(objective, n_trials=5)
+    assert [t.state.name for t in study.trials] == [*["COMPLETE"] * 3, "PRUNED", "COMPLETE"]
+    _, verdict = ended(study, 3)
     assert verdict.regime == "behind"
     assert verdict.step in look_steps(BUDGET)
     assert verdict.step <= 0.2 * BUDGET
-    assert "trial 0" in verdict.reason
+    assert "3 finished trials" in verdict.reason
 
 
-def test_the_first_run_has_none_to_be_behind() -> None:
-    study = study_of(SLOW, GOOD)
-    study.optimize(objective, n_trials=2)
-    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
+def test_the_first_runs_have_none_to_be_behind() -> None:
+    study = study_of(GOOD, SLOW, SLOW)
+    study.optimize(objective, n_trials=3)
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 3
+
+
+def test_of_many_that_are_behind_one_goes_to_its_end_now_and_then() -> None:
+    study = study_of(*FINISHED, *[SLOW] * (MOST + 2))
+    study.optimize(objective, n_trials=3 + MOST + 2)
+    states = [t.state.name for t in study.trials[3:]]
+    assert states == [*["PRUNED"] * MOST, "COMPLETE", "PRUNED"]
 
 
 def test_without_a_validation_loss_runs_are_not_compared() -> None:
-    study = study_of(GOOD, SLOW)
-    study.optimize(lambda trial: objective(trial, None), n_trials=2)
-    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE"]
+    study = study_of(*FINISHED, SLOW)
+    study.optimize(lambda trial: objective(trial, None), n_trials=4)
+    assert all(t.state == TrialState.COMPLETE for t in study.trials)
 
 
 def test_the_best_is_the_studys_best_also_where_it_is_to_be_maximised() -> None:
-    study = study_of(GOOD, SLOW, direction="maximize")
-    study.optimize(lambda trial: objective(trial, result=lambda loss: -loss), n_trials=2)
-    assert ended(study, 1)[1].regime == "behind"
-    upside_down = study_of(SLOW, GOOD, SLOW, direction="maximize")
-    upside_down.optimize(objective, n_trials=3)  # its best value is the worst run's
-    assert best_peer(upside_down)[0].number == 0
+    study = study_of(*FINISHED, SLOW, direction="maximize")
+    study.optimize(lambda trial: objective(trial, result=lambda loss: -loss), n_trials=4)
+    assert ended(study, 3)[1].regime == "behind"
+    upside_down = study_of(SLOW, GOOD, SLOW, SLOW, direction="maximize")
+    upside_down.optimize(objective, n_trials=4)  # its best value is the worst run's
+    assert [p.number for p in peers_of(upside_down)] == [0, 2, 3, 1]
     assert all(t.state == TrialState.COMPLETE for t in upside_down.trials)
 
 
 def test_several_objectives_have_no_best() -> None:
     study = optuna.create_study(directions=["minimize", "minimize"], pruner=StabilityPruner())
-    for rate in (GOOD, SLOW):
+    for rate in (*FINISHED, SLOW):
         study.enqueue_trial({"rate": rate})
-    study.optimize(lambda trial: objective(trial, result=lambda x: (x, 1.0)), n_trials=2)
-    assert best_peer(study) == []
+    study.optimize(lambda trial: objective(trial, result=lambda x: (x, 1.0)), n_trials=4)
+    assert peers_of(study) == []
     assert all(t.state == TrialState.COMPLETE for t in study.trials)
 
 
 def test_trial_should_prune_says_the_same() -> None:
-    study = study_of(GOOD)
-    study.optimize(objective, n_trials=1)
-    finished = study.trials[0]
+    study = study_of(*FINISHED)
+    study.optimize(objective, n_trials=3)
+    finished = study.trials[2]
     trial = study.ask()
     for reading in readings_of(finished.user_attrs):
         if reading.step > 80:
@@ -125,22 +133,19 @@ def test_trial_should_prune_says_the_same() -> None:
                 assert trial.should_prune() is stops
 
 
-def test_a_lossless_winner_is_nobodys_peer() -> None:
-    """Trials that were not looked at, such as those of an older version, are passed over."""
-    study = study_of(GOOD, GOOD, SLOW)
-    study.optimize(lambda trial: objective(trial, None), n_trials=1)
-    study.optimize(objective, n_trials=2)
-    assert ended(study, 2)[1].regime == "behind"
-    assert best_peer(study)[0].number == 1
+def test_trials_that_were_not_looked_at_are_nobodys_peers() -> None:
+    """Such as those of an older version."""
+    study = study_of(*FINISHED, *FINISHED, SLOW)
+    study.optimize(lambda trial: objective(trial, None), n_trials=3)
+    study.optimize(objective, n_trials=4)
+    assert ended(study, 6)[1].regime == "behind"
+    assert {p.number for p in peers_of(study) if p.state == "complete"} == {3, 4, 5}
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_our_sampler_hears_of_it(finished: bool) -> None:
-    from lrsearch.integrations.optuna._attributes import records_of
-
-    study = study_of(GOOD, SLOW) if finished else study_of(SLOW)
-    study.optimize(objective, n_trials=2 if finished else 1)
-    record = records_of(study.trials, study.directions, ("rate",))[-1]
-    assert (record.lag is not None) is finished
-    if record.lag is not None:
-        assert record.lag[0] > 0.5 * record.lag[1] > 0
+def test_our_sampler_hears_of_it() -> None:
+    study = study_of(*FINISHED, SLOW)
+    study.optimize(objective, n_trials=4)
+    *finished, record = records_of(study.trials, study.directions, ("rate",))
+    assert [r.lag for r in finished] == [None] * 3
+    assert record.lag is not None
+    assert record.lag[0] > CERTAIN * record.lag[1] > 0

@@ -388,9 +388,8 @@ def test_a_run_is_compared_with_the_one_that_ended_best(mode: str) -> None:
     searcher = Told()
     scheduler = StabilityTrialScheduler()
     assert scheduler.set_search_properties("loss", mode)
-    first, second = ("good", "bad") if mode == "min" else ("bad", "good")
-    to_its_end(scheduler, first, 0.4, 0.3)
-    to_its_end(scheduler, second, 0.4, 0.5)
+    for name in "abc":
+        to_its_end(scheduler, name, 0.4, 0.3)
     late = trial("late")
     scheduler.on_trial_add(Controller(), late)
     said = [scheduler.on_trial_result(Controller(searcher), late, r) for r in told(looked(0.9))]
@@ -400,12 +399,31 @@ def test_a_run_is_compared_with_the_one_that_ended_best(mode: str) -> None:
     assert "trial 5" in verdict.reason
 
 
+def test_of_many_that_are_behind_one_goes_to_its_end_now_and_then() -> None:
+    scheduler = StabilityTrialScheduler()
+    assert scheduler.set_search_properties("loss", "min")
+    for name in "abc":
+        to_its_end(scheduler, name, 0.4, 0.3)
+    said = []
+    for n in range(7):
+        late = trial(f"late{n}")
+        scheduler.on_trial_add(Controller(), late)
+        results = iter(told(looked(0.9), loss=0.5))
+        said.append(any(scheduler.on_trial_result(Controller(), late, r) == STOP for r in results))
+        if not said[-1]:
+            scheduler.on_trial_complete(Controller(), late, told(looked(0.9), loss=0.5)[-1])
+    assert said == [True] * 5 + [False, True]
+
+
 def test_one_that_was_stopped_on_its_way_is_nobodys_peer() -> None:
-    scheduler, one = begun()
+    scheduler, _ = begun()
     results = told(looked(0.4, (50, 100)), loss=0.1)
-    for result in results:
-        scheduler.on_trial_result(Controller(), one, result)
-    scheduler.on_trial_complete(Controller(), one, results[-1])
+    for name in "bcd":
+        one = trial(name)
+        scheduler.on_trial_add(Controller(), one)
+        for result in results:
+            scheduler.on_trial_result(Controller(), one, result)
+        scheduler.on_trial_complete(Controller(), one, results[-1])
     late = trial("late")
     scheduler.on_trial_add(Controller(), late)
     said = [scheduler.on_trial_result(Controller(), late, r) for r in told(looked(0.9))]
@@ -415,8 +433,9 @@ def test_one_that_was_stopped_on_its_way_is_nobodys_peer() -> None:
 def test_what_a_wrapped_one_alone_was_told_counts() -> None:
     scheduler = StabilityTrialScheduler(ASHAScheduler(metric="loss", mode="max", grace_period=99))
     assert scheduler.metric == "loss"
-    to_its_end(scheduler, "a", 0.4, 0.3)
-    to_its_end(scheduler, "b", 0.2, 0.1)  # worse, where large is good
+    to_its_end(scheduler, "d", 0.4, 0.3)  # the best, where large is good
+    for name in "abc":
+        to_its_end(scheduler, name, 0.2, 0.1)
     late = trial("late")
     scheduler.on_trial_add(Controller(), late)
     said = [scheduler.on_trial_result(Controller(), late, r) for r in told(looked(0.4), loss=0.2)]
@@ -427,12 +446,13 @@ def test_a_restored_one_knows_them_again() -> None:
     before, after = StabilityTrialScheduler(), StabilityTrialScheduler()
     for scheduler in (before, after):
         assert scheduler.set_search_properties("loss", "min")
-    done = to_its_end(before, "a", 0.4, 0.3)
     searcher = SimpleNamespace(readings=lambda name: looked(0.4))
-    done.config["lrsearch"]["plan"] = PLAN.to_dict()
-    done.run_metadata.last_result = told(looked(0.4), loss=0.3)[-1]
-    done.set_status(Trial.TERMINATED)
-    after.on_trial_add(Controller(searcher), done)
+    for name in "abc":
+        done = to_its_end(before, name, 0.4, 0.3)
+        done.config["lrsearch"]["plan"] = PLAN.to_dict()
+        done.run_metadata.last_result = told(looked(0.4), loss=0.3)[-1]
+        done.set_status(Trial.TERMINATED)
+        after.on_trial_add(Controller(searcher), done)
     late = trial("late")
     after.on_trial_add(Controller(), late)
     assert after.on_trial_result(Controller(), late, told(looked(0.9))[0]) == STOP
