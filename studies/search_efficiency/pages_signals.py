@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import features
 import forecasts
 import grid
 import measures
@@ -79,4 +80,22 @@ def forecast(found: Tables, key: str) -> list[str]:
             values = [row[key] for row in rows if key in row]
             cells.append(f"{np.mean(values):.2f}" if len(values) == len(documents) else "")
         lines.append(f"| {signal} | {' | '.join(cells)} |")
+    return lines
+
+
+def linear(found: Tables) -> list[str]:
+    """What linear forecasts leave of the deviation of contenders' ends, mean over tables."""
+    if not features.PATH.exists():
+        return ["Not measured yet."]
+    names = {table.name for table in found.values()}
+    rungs: dict[str, Any] = {}
+    for by_rung in raw.load(features.PATH).values():
+        if set(next(iter(by_rung[str(features.RUNGS[0])].values()))) == names:
+            rungs = by_rung
+    if not rungs:
+        return ["Not measured yet."]
+    lines = [f"| sees, at rung | {' | '.join(rungs)} |", "|---|" + "---|" * len(rungs)]
+    for model in features.MODELS:
+        cells = [f"{np.mean(list(by_model[model].values())):.4f}" for by_model in rungs.values()]
+        lines.append(f"| {model} | {' | '.join(cells)} |")
     return lines

@@ -51,6 +51,7 @@ def page(found: Tables, title: str) -> list[str]:
         ("Forecasts: rank correlation with the end", pages_signals.forecast(found, "spearman")),
         ("Forecasts: log-score, nats", pages_signals.forecast(found, "log_score")),
         ("Forecasts: streams lost, 3 of 16 kept", pages_signals.forecast(found, "lost")),
+        ("Linear forecasts: deviation left, log loss", pages_signals.linear(found)),
     ]
     for heading, body in sections:
         lines += [f"### {heading}", "", *body, ""]
@@ -70,7 +71,8 @@ def headline() -> list[str]:
     own_units = {
         "oracle": "knows",
         "ours": "in units of the edge",
-        "ours, usual rate": "usual rate",
+        "ours, each run alone": "in units of the edge",
+        "ours, usual rate, each run alone": "usual rate",
     }
     for name, words in own_units.items():
         lines.append(_row(seen, name, words))

@@ -94,7 +94,21 @@ def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[s
             torch.rand(())
         return loss_fn(model, batch)
 
-    watch = Watch(model, optimizer, probed, host=host, budget=STEPS, share=1.0)
+    told: list[float] = []
+
+    def held_out(model: nn.Module) -> float:
+        if fault == "one rank's look fails" and rank == 1:
+            raise KeyError("a split that only this rank lacks")
+        model.eval()
+        told.append(float(loss_fn(model, batches(10 + rank)[0])))
+        return told[-1]
+
+    looks = held_out if "look" in fault else None
+    watch = Watch(
+        model, optimizer, probed, host=host, budget=STEPS, share=1.0, validation_loss=looks
+    )
+    if looks is not None:
+        watch._looks.steps = tuple(range(8, STEPS))  # also in so short a run
     watch._cadence.every = 2  # eigenvalues too, in so short a run
     watch._cadence.share = 1e6
     if not watched:
@@ -115,6 +129,7 @@ def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[s
         "ended": ended,
         "steps": watch.steps,
         "losses": losses,
+        "told": told,
         "readings": [r.to_dict() for r in watch.readings],
         "kept": [r.to_dict() for r in host.kept] if host is not None else [],
         "weights": [p.detach().flatten().tolist() for p in model.parameters()],
@@ -226,7 +241,7 @@ def main(scene: str, rank: int, rendezvous: str, result: str) -> None:
         outcome = train(rank, Host(stop_at=10 if first else None))
     elif scene == "the host fails":
         outcome = train(rank, Host(fail_at=10) if first else None)
-    elif scene.startswith("one rank"):
+    elif scene == "looks" or scene.startswith("one rank"):
         outcome = train(rank, Host() if first else None, scene)
     else:
         outcome = {

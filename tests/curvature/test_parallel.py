@@ -123,6 +123,23 @@ def test_a_loss_that_fails_on_one_rank_costs_both_the_readings(tmp_path: Path) -
     assert all("sharpness" not in r and "some ranks" in r["note"] for r in one["readings"])
 
 
+def test_a_look_is_the_mean_over_the_ranks(tmp_path: Path) -> None:
+    one, other = play("looks", tmp_path)
+    assert one["readings"] == other["readings"]
+    seen = [r["annealed_validation"] for r in one["readings"] if "annealed_validation" in r]
+    means = [sum(pair) / 2 for pair in zip(one["told"], other["told"], strict=True)]
+    assert len(seen) >= 2
+    assert seen == pytest.approx(means)
+    assert one["told"] != other["told"]
+
+
+def test_a_look_that_fails_on_one_rank_costs_both_the_look_alone(tmp_path: Path) -> None:
+    one, other = play("one rank's look fails", tmp_path)
+    assert one["ended"] == other["ended"] == "ran to its end"
+    assert one["readings"] == other["readings"]
+    assert all("annealed_validation" not in r and "sharpness" in r for r in one["readings"])
+
+
 @pytest.mark.parametrize("scene", ["one rank draws", "one rank draws late"])
 def test_a_loss_that_draws_on_one_rank_is_given_up_by_both(scene: str, tmp_path: Path) -> None:
     one, other = play(scene, tmp_path)

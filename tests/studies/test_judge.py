@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 METHODS = (
@@ -26,6 +27,7 @@ def judge(load) -> Any:
         "raw",
         "tasks",
         "beliefs",
+        "features",
         "lags",
         "freeze",
         "methods",
@@ -103,3 +105,20 @@ def test_the_report_is_what_the_raw_results_say(judge) -> None:
         text = path.read_text()
         inside = text.split(judge.report.BEGIN)[1].split(judge.report.END)[0]
         assert inside.strip() == "\n".join(judge.report.headline()).strip()
+
+
+def test_linear_forecasts_come_out_again(judge, recorded) -> None:
+    committed = judge.raw.load(judge.features.PATH)["development"]["4"]
+    pairs = [judge.features.columns(t, 4) for t in judge.raw.recorded(["fashion_adam"]).values()]
+    own, ends = pairs[0]
+    assert np.std(ends) == pytest.approx(committed["nothing"]["fashion-adam"], abs=1e-4)
+    rest = ends - own[judge.features.AVERAGED]
+    committed_rest = committed["averaged weights, as they are"]["fashion-adam"]
+    assert np.std(rest) == pytest.approx(committed_rest, abs=1e-4)
+
+
+def test_the_control_gives_every_run_the_curvature_of_another(judge, recorded) -> None:
+    columns, _ = judge.features.columns(recorded, 4)
+    own, other = columns["rho"], columns["rho of another"]
+    assert sorted(own) == sorted(other)
+    assert np.mean(own == other) < 0.05
