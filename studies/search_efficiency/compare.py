@@ -22,7 +22,7 @@ from simulate import Recommendation
 from table import Table
 
 COST = 40.0  # full-run equivalents of a sweep
-FEWER = {"gp": 20}  # sweeps of methods that think long
+FEWER = {"gp": 20, "our pruner": 20}  # sweeps of methods that think long
 KEPT = (3, 10, 40)  # costs at which the recommendation is kept
 
 
@@ -84,7 +84,7 @@ def main() -> None:
             for method in options.methods or methods(constants, tasks.CLASSES[function]):
                 if path_of(name, method, options.workers).exists():
                     continue
-                sweeps = min(options.sweeps, FEWER.get(method.split(" ")[0], options.sweeps))
+                sweeps = min(options.sweeps, *(n for k, n in FEWER.items() if k in method), 10**9)
                 job = (function, method, sweeps, options.workers, options.cost)
                 futures.append(pool.submit(run, *job))
         for done, future in enumerate(as_completed(futures), 1):

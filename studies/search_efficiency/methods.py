@@ -7,6 +7,7 @@ from typing import Any
 import grid
 import optuna
 import peers
+from beneath import Beneath
 from ours import Ours
 from peers import Peer, Stream
 from rounds import VARIANTS, Rounds
@@ -15,6 +16,7 @@ from simulate import Choice, Method, Trace, replay
 from table import Run, Table
 
 CURVATURE = frozenset({"sharpness", "slope", "threshold"})
+BENEATH = ("random", "tpe")  # samplers that our pruner is tried beneath
 Frozen = dict[str, Any]
 Sweep = Callable[..., Trace]  # (table, *, seed, cost, workers)
 
@@ -80,6 +82,8 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
     for stream, make in known.items():
         for name, parts in peers.SAMPLERS_AND_PRUNERS.items():
             found[f"{name} [{stream}]"] = partial(_peer, name, make, parts)
+        for name in BENEATH:
+            found[f"{name} + our pruner [{stream}]"] = partial(_beneath, name, make)
         found[f"asha of ray [{stream}]"] = partial(_asha, make)
     return {name: asked(make) for name, make in found.items()} | staged(known)
 
@@ -108,6 +112,11 @@ def _asha(make: Callable[[], Stream]) -> Peer:
     from asha import RayAsha  # Ray takes seconds to import
 
     return RayAsha("asha of ray", make())
+
+
+def _beneath(name: str, make: Callable[[], Stream]) -> Peer:
+    parts = peers.SAMPLERS_AND_PRUNERS[name]
+    return Beneath(f"{name} + our pruner", make(), **parts)
 
 
 def _peer(name: str, make: Callable[[], Stream], parts: dict[str, Any]) -> Peer:
