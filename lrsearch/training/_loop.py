@@ -100,15 +100,7 @@ def train(
     scheduler = schedule.torch(optimizer)
     watch = None
     if share is not None:
-        watch = Watch(
-            model,
-            optimizer,
-            task.loss,
-            host=host,
-            budget=schedule.budget,
-            share=share,
-            validation_loss=task.evaluate if task.direction == "minimize" else None,
-        )
+        watch = Watch(model, optimizer, task.loss, host=host, budget=schedule.budget, share=share)
     path = None if checkpoint is None else Path(checkpoint)
     every = checkpoint_every or max(1, schedule.budget // 10)
     identity = {"task": task.name, "seed": seed, "schedule": _plain(schedule)}

@@ -65,13 +65,16 @@ def frontier(axes: Axes, found: Tables) -> None:
             [n for n in names if "then" in n and "averaged" in n],
             {"color": "#009E73", "marker": "^"},
         ),
-        "our pruner": (["ours"], {"color": "#D55E00", "marker": "o"}),
-        "the same with the looks of other runs (control)": (
-            ["ours, looks of other runs"],
+        "our pruner, runs compared": (
+            ["ours, runs compared"],
+            {"color": "#D55E00", "marker": "o"},
+        ),
+        "the same by the looks of other runs (control)": (
+            ["ours, runs compared by looks of others"],
             {"color": "#D55E00", "marker": "v", "facecolors": "none"},
         ),
-        "the same on each run alone": (
-            ["ours, each run alone"],
+        "our pruner, each run alone": (
+            ["ours"],
             {"color": "#D55E00", "marker": "o", "facecolors": "none"},
         ),
         "all in full, best by validation": (

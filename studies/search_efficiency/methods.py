@@ -45,7 +45,7 @@ class Usual(Ours):
     """Ours without calibration: the usual rate of the optimizer taken for the edge."""
 
     def __init__(self, rate: float, **options: Any) -> None:
-        super().__init__(name="ours, usual rate, each run alone", **options)
+        super().__init__(name="ours, usual rate", **options)
         self.rate = rate
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:
@@ -76,8 +76,8 @@ def methods(frozen: Frozen, kind: str) -> dict[str, Sweep]:
         "ours": Ours,
         "ours, no pruner": partial(Ours, "ours, no pruner", pruner=False),
         "ours, no curvature": partial(Ours, "ours, no curvature", hidden=CURVATURE),
-        "ours, each run alone": partial(Ours, "ours, each run alone", compared=False),
-        "ours, usual rate, each run alone": partial(Usual, usual, compared=False),
+        "ours, runs compared": partial(Ours, "ours, runs compared", compared=True),
+        "ours, usual rate": partial(Usual, usual),
     }
     for stream, make in known.items():
         for name, parts in peers.SAMPLERS_AND_PRUNERS.items():

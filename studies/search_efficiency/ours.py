@@ -45,7 +45,7 @@ class Ours:
     share: float = SHARE
     values_lost: bool = False
     hidden: frozenset[str] = frozenset()
-    compared: bool = True
+    compared: bool = False
     _rungs: frozenset[int] = field(default=frozenset(), init=False)
 
     def begin(self, table: Table, seed: int) -> tuple[optuna.Study, float]:

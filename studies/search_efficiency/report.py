@@ -71,8 +71,7 @@ def headline() -> list[str]:
     own_units = {
         "oracle": "knows",
         "ours": "in units of the edge",
-        "ours, each run alone": "in units of the edge",
-        "ours, usual rate, each run alone": "usual rate",
+        "ours, usual rate": "usual rate",
     }
     for name, words in own_units.items():
         lines.append(_row(seen, name, words))

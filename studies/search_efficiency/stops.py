@@ -22,10 +22,10 @@ def rules() -> dict[str, Rule]:
         "all in full, best by validation": streams.untouched,
         "ours": streams.ours(),
         "ours, no curvature": streams.ours(CURVATURE),
-        "ours, curvature of other runs": streams.ours(shuffled=CURVATURE),
-        "ours, looks of other runs": streams.ours(shuffled=LOOKED),
-        "ours, each run alone": streams.ours(compared=False),
-        "ours, each run alone, no curvature": streams.ours(CURVATURE, compared=False),
+        "ours, runs compared": streams.ours(compared=True),
+        "ours, runs compared, no curvature": streams.ours(CURVATURE, compared=True),
+        "ours, runs compared, curvature of others": streams.ours(shuffled=CURVATURE, compared=True),
+        "ours, runs compared by looks of others": streams.ours(shuffled=LOOKED, compared=True),
     }
     return found | {name: streams.staged(*variant) for name, variant in VARIANTS.items()}
 

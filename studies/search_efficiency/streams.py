@@ -98,7 +98,7 @@ def ours(
     hidden: frozenset[str] = frozenset(),
     *,
     shuffled: frozenset[str] = frozenset(),
-    compared: bool = True,
+    compared: bool = False,
 ) -> Rule:
     """The pruner's rules on one run after the other.
 

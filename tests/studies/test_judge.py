@@ -94,7 +94,9 @@ def test_looks_of_other_runs_stop_the_wrong_ones(judge, recorded) -> None:
         seen = [judge.streams.outcome(recorded, rules[name], 8, s, tolerance) for s in range(30)]
         return sum(s.wrong for s in seen) / 30, sum(s.saved for s in seen) / 30
 
-    own, foreign = map(wrong_and_saved, ("ours", "ours, looks of other runs"))
+    own, foreign = map(
+        wrong_and_saved, ("ours, runs compared", "ours, runs compared by looks of others")
+    )
     assert own[0] < foreign[0]
     assert own[1] > foreign[1]
 
