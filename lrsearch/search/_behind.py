@@ -10,7 +10,7 @@ from lrsearch.search._records import TrialRecord, ranked
 from lrsearch.stability import Reading, Verdict
 
 # Deviations that the expected end lies above the best run's. Chosen on the development tables of
-# studies/search_efficiency, as the most that is saved at 2 % of wrong stops and less.
+# studies/search_efficiency, for about 2 % of wrong stops there.
 CERTAIN = 0.4
 # Runs that must have finished, and runs in a row that may be stopped: then one goes to its end.
 # Else one lucky run could stop all others, and nothing would ever contradict the forecast.
