@@ -39,15 +39,14 @@ def evaluate(model: nn.Module) -> float:
 
 
 def objective(trial: optuna.Trial) -> float:
-    """One run: the user's own training loop with a few lines of lrsearch in it."""
+    """One run: the user's own training loop with three lines of lrsearch in it."""
     width = trial.suggest_int("width", 32, 128, log=True)
     model, optimizer, loader, loss_fn = build(width)
     # The edge is measured once per key: give the key what changes it (here narrow or wide).
     edge = lrsearch.edge(trial, model, optimizer, loss_fn, loader, key=("width", width > 64))
     schedule = SPACE.suggest(trial, edge)
     scheduler = schedule.torch(optimizer)
-    watched = model, optimizer, loss_fn
-    with lrsearch.watch(*watched, host=trial, validation_loss=evaluate) as watch:
+    with lrsearch.watch(model, optimizer, loss_fn, host=trial) as watch:
         for batch in islice(cycle(loader), schedule.budget):
             loss = loss_fn(model, batch)
             optimizer.zero_grad()

@@ -53,7 +53,7 @@ def train(config) -> None:
     schedule = lrsearch.ScheduleSpace(config["budget"]).suggest(trial, edge)
     scheduler = schedule.torch(optimizer)
 
-    watch = lrsearch.ray.watch(model, optimizer, loss_fn, trial=trial, validation_loss=evaluate)
+    watch = lrsearch.ray.watch(model, optimizer, loss_fn, trial=trial)
     state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "watch": watch}
     if saved:
         for name, part in state.items():

@@ -22,6 +22,7 @@ LINES = {
     "1 rung, then 3 [wide]": ("#CC79A7", "-."),
     "tpe [wide]": ("#0072B2", "-"),
     "tpe + hyperband [wide]": ("#56B4E9", "-."),
+    "tpe + our pruner [wide]": ("#D55E00", "--"),
     "random [wide]": ("#000000", ":"),
 }
 SIZE = "16"
