@@ -7,6 +7,7 @@ from typing import Any
 import measures
 import numpy as np
 import raw
+from alone import SHARES
 from compare import KEPT, path_of
 from measures import Costs
 from retrain import METHODS, SWEEPS
@@ -101,6 +102,26 @@ def stops(found: Tables) -> list[str]:
             cells.append(percent(float(np.mean([e["saved"] for e in each])), 0))
         worst = max(d["sizes"]["16"][name]["wrong"] for d in documents)
         lines.append(f"| {name} | {' | '.join(cells)} | {percent(worst, 0)} |")
+    return lines
+
+
+def alone(found: Tables) -> list[str]:
+    """One run alone: hopeless and good ones that have ended by a share of the budget."""
+    documents = _raw(found, "alone")
+    if not documents:
+        return ["Not measured yet."]
+    lines = [
+        "| rule | by | hopeless runs ended, mean over tables | worst table "
+        "| good runs ended, mean over tables | worst table |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in documents[0]["rules"]:
+        for place, share in enumerate(SHARES):
+            cells = []
+            for kind, worst in (("hopeless", min), ("good", max)):
+                each = [d["rules"][name][kind]["ended"][place] for d in documents]
+                cells += [percent(float(np.mean(each)), 0), percent(worst(each), 0)]
+            lines.append(f"| {name} | {percent(share, 0)} | {' | '.join(cells)} |")
     return lines
 
 

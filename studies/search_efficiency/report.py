@@ -46,6 +46,7 @@ def page(found: Tables, title: str) -> list[str]:
         ("What ours recommends", pages_search.lowest(found)),
         ("Ending a sweep by its outlook", pages_search.until(found)),
         ("Wrong stops", pages_search.stops(found)),
+        ("One run alone", pages_search.alone(found)),
         ("One-shot ways", pages_search.oneshot(found)),
         ("Recommendations trained anew", pages_search.cursed(found)),
         ("The edge beside other scales", pages_signals.transfers(found, constants)),

@@ -119,7 +119,7 @@ def ours(
         peers: list[TrialRecord] = []
         since: list[TrialRecord] = []  # stopped as behind, since one has finished
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
-            own = _readings(table, entry, read, hidden, compared)
+            own = readings(table, entry, read, hidden, compared)
             foreign = entries[int(other)]
             seen = [_mixed(r, table, foreign, shuffled, hidden) if shuffled else r for r in own]
             verdicts = (decide(seen[: n + 1], [*peers, *since]) for n in range(len(seen)))
@@ -143,7 +143,7 @@ def ours(
     return rule
 
 
-def _readings(
+def readings(
     table: Table, entry: Entry, read: Sequence[int], hidden: frozenset[str], compared: bool
 ) -> list[Reading]:
     """What the watch reads of a run, up to where it diverges."""

@@ -26,6 +26,7 @@ def judge(load) -> Any:
     names = (
         "raw",
         "tasks",
+        "alone",
         "beliefs",
         "features",
         "lags",
@@ -124,3 +125,8 @@ def test_the_control_gives_every_run_the_curvature_of_another(judge, recorded) -
     own, other = columns["rho"], columns["rho of another"]
     assert sorted(own) == sorted(other)
     assert np.mean(own == other) < 0.05
+
+
+def test_what_ends_alone_comes_out_again(judge, recorded) -> None:
+    committed = judge.raw.load(judge.raw.path_of(recorded.name, "alone"))
+    assert judge.alone.measured(recorded)["rules"] == committed["rules"]
