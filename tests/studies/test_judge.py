@@ -30,6 +30,7 @@ def judge(load) -> Any:
         "beliefs",
         "features",
         "lags",
+        "learned",
         "freeze",
         "methods",
         "compare",
@@ -130,3 +131,19 @@ def test_the_control_gives_every_run_the_curvature_of_another(judge, recorded) -
 def test_what_ends_alone_comes_out_again(judge, recorded) -> None:
     committed = judge.raw.load(judge.raw.path_of(recorded.name, "alone"))
     assert judge.alone.measured(recorded)["rules"] == committed["rules"]
+
+
+def test_the_learnt_rule_tells_apart_what_can_be_told(judge) -> None:
+    """Two kinds of runs that differ in one reading, and by nothing where it is shuffled."""
+    rng = np.random.default_rng(0)
+    hopeless = np.arange(400) % 2 == 0
+    seen = rng.standard_normal((400, 3))
+    blind = judge.learned.Runs(seen.copy(), hopeless, np.full(400, 1 / 200))
+    seen[:, 1] += 6 * hopeless
+    sighted = judge.learned.Runs(seen, hopeless, np.full(400, 1 / 200))
+    for runs, least, most in ((sighted, 0.98, 1.0), (blind, 0.0, 0.2)):
+        score = judge.learned.Rule([runs]).score(runs.seen)
+        limit = judge.learned._limit({"a": runs}, {"a": score})
+        caught, wrong = runs.stopped(score > limit)
+        assert least <= caught <= most
+        assert wrong <= judge.learned.WRONG
