@@ -73,6 +73,7 @@ class Looks:
             return found
 
         loss = ranks.number(value)
+        cost = ranks.mean_of(cost) or 0.0  # probes are planned by it: the same on every rank
         if self.budget and cost > DEAR * self.budget:
             self.steps = ()
             logger.warning(

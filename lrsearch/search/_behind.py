@@ -18,9 +18,9 @@ FEWEST, MOST = 3, 5
 
 
 def behind(readings: Sequence[Reading], peers: Sequence[TrialRecord]) -> Verdict | None:
-    """Whether the last look at a run says that it will end behind the best finished one.
+    """Whether a look at a run says that it will end behind the best finished one.
 
-    Runs are compared as if they had been annealed at that step (`forecast`). Without a look, with
+    Runs are compared as if they had been annealed at that step (`forecast`). Between looks, with
     fewer than three finished runs that were looked at there, or when five runs in a row have been
     stopped for this, nothing is said.
 
@@ -29,13 +29,15 @@ def behind(readings: Sequence[Reading], peers: Sequence[TrialRecord]) -> Verdict
         peers: Finished runs with their looks, the best ones at least, and the runs that were
             stopped for being behind since the last one finished.
     """
-    looks = [r for r in readings if r.annealed_validation is not None]
-    if not looks or not looks[-1].progress:
+    if not readings:
         return None
-    step, progress, loss = looks[-1].step, looks[-1].progress, looks[-1].annealed_validation
+    step, progress = readings[-1].step, readings[-1].progress
+    loss = readings[-1].annealed_validation
+    if loss is None or not progress:
+        return None
     seen = [p for p in ranked(peers) if step in p.looks]
     waiting = sum(p.state == "stopped" for p in peers)
-    if len(seen) < FEWEST or waiting >= MOST or loss is None:
+    if len(seen) < FEWEST or waiting >= MOST:
         return None
     ahead = forecast(progress, loss, [(p.values[0], p.looks[step]) for p in seen])
     if ahead.lag <= CERTAIN * ahead.deviation:
@@ -44,7 +46,7 @@ def behind(readings: Sequence[Reading], peers: Sequence[TrialRecord]) -> Verdict
     return Verdict(
         stop=True,
         regime="behind",
-        step=readings[-1].step,
+        step=step,
         reason=f"behind: annealed at step {step} ({progress:.0%} of the budget) it would give "
         f"{loss:.3g} (trial {best.number}, which ended best, gave {best.looks[step]:.3g}); it is "
         f"expected to end {math.expm1(ahead.lag):.0%} above it, by {len(seen)} finished trials "

@@ -71,7 +71,7 @@ def forecast(progress: float, annealed: float, finished: Sequence[tuple[float, f
     levels = [math.log(end) - left * math.log(then) for end, then in near]
     level = math.fsum(levels) / len(levels)
     squares = math.fsum((own - level) ** 2 for own in levels)
-    # The best one was lucky in its end or, seen at this step, in its look: the less of both counts.
+    # The best one was lucky in its end, or in its look at this step: the worse of both counts.
     reached = max(math.log(best[0]), level + left * math.log(best[1]))
     return Forecast(
         level + left * math.log(annealed) - reached,

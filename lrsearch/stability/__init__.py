@@ -5,6 +5,7 @@ from lrsearch.stability._events import event as event
 from lrsearch.stability._host import Host as Host
 from lrsearch.stability._looks import LOOKS as LOOKS
 from lrsearch.stability._looks import look_steps as look_steps
+from lrsearch.stability._looks import looks_in as looks_in
 from lrsearch.stability._reading import Reading as Reading
 from lrsearch.stability._regimes import below_edge as below_edge
 from lrsearch.stability._regimes import dead as dead
@@ -32,6 +33,7 @@ __all__ = [
     "event",
     "full_batch_threshold",
     "look_steps",
+    "looks_in",
     "robust_slope",
     "small_batch_threshold",
 ]

@@ -15,7 +15,7 @@ import raw
 from methods import CURVATURE
 from ours import looks
 from streams import Entry, readings
-from table import Table
+from table import Cell, Table
 
 from lrsearch.search import decide
 
@@ -31,21 +31,25 @@ def ended_at(table: Table, entry: Entry, read: list[int], hidden: frozenset[str]
     return min(next(stops, math.inf), entry.run.diverged_at or math.inf)
 
 
+def hopeless(table: Table, cell: Cell) -> bool | None:
+    """Whether a cell is hopeless or good; ``None`` between the two."""
+    over = table.truth[cell] - table.best
+    return True if over > HOPELESS else False if over <= math.log1p(table.tolerance()) else None
+
+
 def measured(table: Table) -> dict[str, Any]:
     """Shares of hopeless and of good cells' runs that have ended, by rule and share of the run."""
     read = sorted(looks(table) - {len(table.marks)})
-    good = math.log1p(table.tolerance())
     found: dict[str, Any] = {}
     for name, hidden in RULES.items():
         ended: dict[str, list[list[float]]] = {"hopeless": [], "good": []}
         for cell, runs in table.runs.items():
-            over = table.truth[cell] - table.best
-            kind = "hopeless" if over > HOPELESS else "good" if over <= good else None
+            kind = hopeless(table, cell)
             if kind is None:
                 continue
             steps = [ended_at(table, Entry(cell, s, r), read, hidden) for s, r in runs.items()]
             shares = [np.mean([step <= share * table.budget for step in steps]) for share in SHARES]
-            ended[kind].append([float(share) for share in shares])
+            ended["hopeless" if kind else "good"].append([float(share) for share in shares])
         found[name] = {
             kind: {"cells": len(rows), "ended": np.mean(rows, axis=0).round(4).tolist()}
             for kind, rows in ended.items()

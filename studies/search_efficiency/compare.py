@@ -84,7 +84,7 @@ def main() -> None:
             for method in options.methods or methods(constants, tasks.CLASSES[function]):
                 if path_of(name, method, options.workers).exists():
                     continue
-                sweeps = min(options.sweeps, *(n for k, n in FEWER.items() if k in method), 10**9)
+                sweeps = min([options.sweeps, *(n for k, n in FEWER.items() if k in method)])
                 job = (function, method, sweeps, options.workers, options.cost)
                 futures.append(pool.submit(run, *job))
         for done, future in enumerate(as_completed(futures), 1):

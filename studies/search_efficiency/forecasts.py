@@ -34,9 +34,9 @@ FEWEST = 10  # contenders that a correlation needs
 Fit = dict[str, dict[str, tuple[float, float]]]  # signal -> rung -> offset, width
 
 
-def contenders(table: Table) -> list[Run]:
-    """Runs that end, of cells within 1.5 times the best."""
-    near = (cell for cell, mu in table.truth.items() if mu <= table.best + CONTENDER)
+def contenders(table: Table, within: float = CONTENDER) -> list[Run]:
+    """Runs that end, of cells within 1.5 times the best, or another log loss of it."""
+    near = (cell for cell, mu in table.truth.items() if mu <= table.best + within)
     runs = [run for cell in near for run in table.runs[cell].values()]
     return [run for run in runs if math.isfinite(run.test)]
 

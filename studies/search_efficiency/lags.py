@@ -13,8 +13,8 @@ import numpy as np
 import raw
 import rungs
 import tasks
-from forecasts import logs
-from table import Run, Table
+from forecasts import contenders, logs
+from table import Table
 
 from lrsearch.search._forecast import MEASURED
 
@@ -24,20 +24,13 @@ SIGNAL = "averaged weights"
 Lags = dict[float, tuple[float, float]]  # share of the run -> share of a lag left, deviation
 
 
-def runs_of(table: Table) -> list[Run]:
-    """Runs that end, of cells within three times the best."""
-    near = (cell for cell, mu in table.truth.items() if mu <= table.best + WITHIN)
-    runs = [run for cell in near for run in table.runs[cell].values()]
-    return [run for run in runs if math.isfinite(run.test)]
-
-
 def left(tables: list[Table]) -> Lags:
     """What stands in the package."""
     found: Lags = {}
     for rung in RUNGS:
         seen, final = [], []
         for table in tables:
-            signal, end, _ = logs(runs_of(table), SIGNAL, rung)
+            signal, end, _ = logs(contenders(table, WITHIN), SIGNAL, rung)
             weight = 1 / math.sqrt(len(end))
             seen.append(weight * (signal - signal.mean()))
             final.append(weight * (end - end.mean()))

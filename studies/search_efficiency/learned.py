@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import alone
 import numpy as np
 import raw
 import tasks
-from alone import HOPELESS
 from scipy.optimize import minimize
 from table import Run, Table
 
@@ -43,25 +43,24 @@ class Runs:
 def runs_of(table: Table, rung: int, curvature: str) -> Runs:
     """Those of the good and the hopeless cells; curvature is "none", "own" or "of others"."""
     rows, hopeless, weights = [], [], []
-    good = math.log1p(table.tolerance())
     for cell, runs in table.runs.items():
-        over = table.truth[cell] - table.best
-        if good < over <= HOPELESS:
+        kind = alone.hopeless(table, cell)
+        if kind is None:
             continue
         for run in runs.values():
             if not 0 < run.diverged_at <= table.marks[rung - 1]:
                 rows.append(_readings(run, rung))
-                hopeless.append(over > HOPELESS)
+                hopeless.append(kind)
                 weights.append(1 / len(runs))
-    seen, kind, weight = np.array(rows), np.array(hopeless), np.array(weights)
-    for own in (kind, ~kind):
+    seen, which, weight = np.array(rows), np.array(hopeless), np.array(weights)
+    for own in (which, ~which):
         weight[own] /= weight[own].sum()
     last = len(CURVATURE)
     if curvature == "none":
         seen = seen[:, :-last]
     elif curvature == "of others":
         seen[:, -last:] = np.random.default_rng(0).permutation(seen[:, -last:])
-    return Runs(seen, kind, weight)
+    return Runs(seen, which, weight)
 
 
 def _readings(run: Run, rung: int) -> list[float]:

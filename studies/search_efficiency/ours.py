@@ -72,8 +72,13 @@ class Ours:
 
     def look(self, trial: optuna.Trial, run: Run, rung: int) -> tuple[bool, float]:
         reading = reading_at(run, rung, self.table.budget, self.hidden, compared=self.compared)
-        trial.set_user_attr(reading_key(reading.step), reading.to_dict())
-        return trial.should_prune(), price_of(self.table, reading)
+        return pruned(trial, reading), price_of(self.table, reading)
+
+
+def pruned(trial: optuna.Trial, reading: Reading) -> bool:
+    """Whether the study's pruner stops a trial at a reading of the watch."""
+    trial.set_user_attr(reading_key(reading.step), reading.to_dict())
+    return trial.should_prune()
 
 
 def looks(table: Table, share: float = SHARE, *, compared: bool = False) -> frozenset[int]:

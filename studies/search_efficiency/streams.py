@@ -17,10 +17,9 @@ from ours import looks, price_of, reading_at
 from scipy.stats import qmc
 from table import Cell, Run, Table
 
-from lrsearch.integrations.optuna._attributes import looks_in
 from lrsearch.search import TrialRecord, decide
 from lrsearch.search._alignment import alignment
-from lrsearch.stability import CONTINUE, Reading
+from lrsearch.stability import CONTINUE, Reading, looks_in
 
 OCTAVES = 3.0  # to either side of the edge, as wide as the space's own bounds
 

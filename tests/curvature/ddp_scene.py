@@ -100,8 +100,11 @@ def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[s
         if fault == "one rank's look fails" and rank == 1:
             raise KeyError("a split that only this rank lacks")
         model.eval()
-        told.append(float(loss_fn(model, batches(10 + rank)[0])))
-        return told[-1]
+        rounds = 12 if fault == "one rank's look is dear" and rank == 1 else 1
+        for _ in range(rounds):
+            found = float(loss_fn(model, batches(10 + rank)[0]))
+        told.append(found)
+        return found
 
     looks = held_out if "look" in fault else None
     watch = Watch(
@@ -128,6 +131,7 @@ def train(rank: int, host: Any, fault: str = "", watched: bool = True) -> dict[s
     return {
         "ended": ended,
         "steps": watch.steps,
+        "cost": watch.cost,
         "losses": losses,
         "told": told,
         "readings": [r.to_dict() for r in watch.readings],

@@ -133,6 +133,14 @@ def test_a_look_is_the_mean_over_the_ranks(tmp_path: Path) -> None:
     assert one["told"] != other["told"]
 
 
+def test_a_look_that_is_dear_on_one_rank_is_the_last_on_both(tmp_path: Path) -> None:
+    """Else one would wait for the other at the next, and by their costs plan other probes."""
+    one, other = play("one rank's look is dear", tmp_path)
+    assert one["ended"] == other["ended"] == "ran to its end"
+    assert len(one["told"]) == len(other["told"]) == 1
+    assert one["cost"] == other["cost"]
+
+
 def test_a_look_that_fails_on_one_rank_costs_both_the_look_alone(tmp_path: Path) -> None:
     one, other = play("one rank's look fails", tmp_path)
     assert one["ended"] == other["ended"] == "ran to its end"

@@ -120,9 +120,9 @@ def test_without_a_look_or_enough_that_were_seen_there_nothing_is_said() -> None
     assert behind([unknown], alike()) is None
 
 
-def test_the_last_look_counts_until_the_next_one() -> None:
-    """Its peers may have ended since."""
-    assert decide([reading(100, 1.0), reading(150, None)], alike()).step == 150
+def test_it_is_said_at_a_look_alone() -> None:
+    assert decide([reading(100, 1.0)], alike()).step == 100
+    assert not decide([reading(100, 1.0), reading(150, None)], alike()).stop
     assert not decide([reading(100, 1.0), reading(200, 0.4)], alike()).stop
 
 

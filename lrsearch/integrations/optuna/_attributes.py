@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import DocumentError
 from lrsearch.search import PLAN_KEY, Plan, TrialRecord
-from lrsearch.stability import Reading, Verdict
+from lrsearch.stability import Reading, Verdict, looks_in
 
 READING_PREFIX = "lrsearch:reading:"
 VERDICT_KEY = "lrsearch:verdict"
@@ -107,19 +107,12 @@ def peers_of(study: Study) -> list[TrialRecord]:
         return []
     last = max(_ended_at(t) for t in done)
     since = [t for t in ended if t.state == TrialState.PRUNED and _ended_at(t) > last]
-    lags = [(t.number, _lag_of(verdict_of(t.user_attrs))) for t in since]
-    return found + [
-        TrialRecord(number=n, state="stopped", lag=lag) for n, lag in lags if lag is not None
-    ]
+    behind = [t for t in since if _lag_of(verdict_of(t.user_attrs)) is not None]
+    return found + [TrialRecord(number=t.number, state="stopped") for t in behind]
 
 
 def _ended_at(trial: FrozenTrial) -> float:
     return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
-
-
-def looks_in(readings: Iterable[Reading]) -> dict[int, float]:
-    """Annealed validation losses by the step of their look."""
-    return {r.step: r.annealed_validation for r in readings if r.annealed_validation is not None}
 
 
 def _lag_of(verdict: Verdict | None) -> tuple[float, float] | None:

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.integrations.optuna._attributes import (
     logger,
-    looks_in,
     peers_of,
     plan_of,
     readings_of,
@@ -67,7 +66,7 @@ class StabilityPruner(BasePruner):
             plan: What it set out to do.
             study: Where its peers are; without one it is judged alone.
         """
-        looked = study is not None and looks_in(readings)
+        looked = bool(readings) and readings[-1].annealed_validation is not None
         return decide(readings, peers_of(study) if study and looked else (), plan)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-from lrsearch.integrations.optuna._attributes import PEERS, looks_in
+from lrsearch.integrations.optuna._attributes import PEERS
 from lrsearch.integrations.ray._record import CONFIG_KEY, step_of
 from lrsearch.search import Plan, TrialRecord, ranked
-from lrsearch.stability import Reading, Verdict
+from lrsearch.stability import Reading, Verdict, looks_in
 
 
 class Peers:
@@ -28,8 +28,7 @@ class Peers:
     def stopped(self, verdict: Verdict) -> None:
         """Take a trial that our rules stop into account."""
         if verdict.regime == "behind":
-            lag = verdict.trend["lag"], verdict.trend["deviation"]
-            self._since.append(TrialRecord(number=self._count, state="stopped", lag=lag))
+            self._since.append(TrialRecord(number=self._count, state="stopped"))
 
     def ended(
         self,
