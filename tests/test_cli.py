@@ -324,6 +324,24 @@ def test_show_prints_every_trial_and_its_end(swept) -> None:
     assert [x.split()[0] for x in top.out.splitlines() if re.match(r" +\d+ ", x)] == [str(best)]
 
 
+def test_show_tells_what_one_trial_was_doing(swept) -> None:
+    best = study_at(swept.folder).best_trial.number
+    shown = swept.run("show", "--storage", "sqlite:///s.db", "--trial", str(best))
+    assert (shown.code, shown.err) == (0, "")
+    first, *_, last = shown.out.splitlines()
+    assert first.startswith(f"trial {best}: complete")
+    assert last == "end: finished"
+    assert "x edge" in shown.out
+    plain = swept.run("show", "--storage", "sqlite:///s.db", "--trial", str(best), "--json")
+    document = one_document(plain.out)
+    assert document["row"]["trial"] == best
+    for phase in document["phases"]:
+        assert f"to step {phase['step']}: {phase['reason']}" in shown.out
+    none = swept.run("show", "--storage", "sqlite:///s.db", "--trial", "99")
+    assert none.code == 1
+    assert "has no trial 99" in none.err
+
+
 def test_show_as_json(swept) -> None:
     shown = swept.run("show", "--storage", "sqlite:///s.db", "--json")
     assert (shown.code, shown.err) == (0, "")

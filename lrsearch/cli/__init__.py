@@ -2,6 +2,7 @@
 
 from lrsearch.cli._app import app, main
 from lrsearch.cli._schedules import export, families
-from lrsearch.cli._sweeps import edge, show, sweep
+from lrsearch.cli._show import show
+from lrsearch.cli._sweeps import edge, sweep
 
 __all__ = ["app", "edge", "export", "families", "main", "show", "sweep"]

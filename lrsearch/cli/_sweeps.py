@@ -1,4 +1,4 @@
-"""edge, sweep, show: measuring and searching. Parsing and printing, nothing else."""
+"""edge, sweep: measuring and searching. Parsing and printing, nothing else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from lrsearch.cli._app import (
     Json,
     Seed,
     Storage,
-    StudyName,
     TaskName,
     Until,
     app,
-    opened,
 )
 from lrsearch.cli._optional import OptionalAddress
 from lrsearch.cli._terminal import (
@@ -271,28 +269,3 @@ def sweep(
                 task, space.budget, shown(storage), name, files["schedule"], 2 * trials, more
             ),
         )
-
-
-@app.command()
-def show(
-    storage: Storage = LOCAL,
-    study: StudyName = None,
-    top: Annotated[int | None, typer.Option(min=1, help="only the first rows")] = None,
-    json_: Json = False,
-) -> None:
-    """Show a study: peak rates, cost, and why each trial ended.
-
-    Example: lrsearch show --storage sqlite:///lrsearch.db --study digits-600
-    """
-    from lrsearch.sweeps import leaderboard, summary, table_of
-
-    with errors(json_):
-        found = opened(storage, study)
-        if json_:
-            print_json(summary(found))
-            return
-        metric = found.user_attrs.get("lrsearch:task", {}).get("metric", "value")
-        board = leaderboard(found)
-        console = console_for(False)
-        console.print(table_of(board, metric, top))
-        say(console, f"study {found.study_name}: cost {board['cost'].sum():.1f} full runs")

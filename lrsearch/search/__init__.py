@@ -1,5 +1,6 @@
 """What to try next and what to stop: space, records, engine, decide. Pure (numpy, scipy)."""
 
+from lrsearch.search._decide import RULES as RULES
 from lrsearch.search._decide import decide as decide
 from lrsearch.search._dimension import Dimension as Dimension
 from lrsearch.search._dimension import Setting as Setting
@@ -28,6 +29,7 @@ __all__ = [
     "PLAN_KEY",
     "RATE_KEY",
     "REQUEST_KEY",
+    "RULES",
     "WARMUP",
     "Dimension",
     "Engine",

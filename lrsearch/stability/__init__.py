@@ -6,12 +6,15 @@ from lrsearch.stability._host import Host as Host
 from lrsearch.stability._looks import LOOKS as LOOKS
 from lrsearch.stability._looks import look_steps as look_steps
 from lrsearch.stability._looks import looks_in as looks_in
+from lrsearch.stability._phases import phase as phase
+from lrsearch.stability._phases import phases as phases
 from lrsearch.stability._reading import Reading as Reading
 from lrsearch.stability._regimes import below_edge as below_edge
 from lrsearch.stability._regimes import dead as dead
 from lrsearch.stability._regimes import diverged as diverged
 from lrsearch.stability._thresholds import full_batch_threshold as full_batch_threshold
 from lrsearch.stability._thresholds import small_batch_threshold as small_batch_threshold
+from lrsearch.stability._trend import extrapolated as extrapolated
 from lrsearch.stability._trend import robust_slope as robust_slope
 from lrsearch.stability._verdict import CONTINUE as CONTINUE
 from lrsearch.stability._verdict import Regime as Regime
@@ -31,9 +34,12 @@ __all__ = [
     "dead",
     "diverged",
     "event",
+    "extrapolated",
     "full_batch_threshold",
     "look_steps",
     "looks_in",
+    "phase",
+    "phases",
     "robust_slope",
     "small_batch_threshold",
 ]

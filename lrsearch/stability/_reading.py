@@ -51,6 +51,7 @@ class Reading:
             on another; it is smaller. Their mean is closest.
         top_residual: Relative residual of ``top_sharpness``.
         top_threshold: Stability constant of exact gradients, for ``learning_rate * top_sharpness``.
+        tuned: Whether a tuner chose the learning rate while training; no schedule planned it.
         cost: What watching has cost this run so far, in gradients.
         note: Why something is missing, in a few words.
     """
@@ -79,6 +80,7 @@ class Reading:
     top_carried: float | None = None
     top_residual: float | None = None
     top_threshold: float | None = None
+    tuned: bool = False
     cost: float = 0.0
     note: str | None = None
 

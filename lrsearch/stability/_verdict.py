@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-Regime = Literal["training", "diverged", "dead", "below the edge", "behind", "host", "failed"]
+Regime = Literal[
+    "training",
+    "warming",
+    "annealing",
+    "progressive sharpening",
+    "at the edge",
+    "above the edge",
+    "below the edge",
+    "chaotic",
+    "short-sighted spiral",
+    "plateau",
+    "diverged",
+    "dead",
+    "behind",
+    "host",
+    "failed",
+]
 Side = Literal["hot", "cold"]
 
 
@@ -17,7 +33,7 @@ class Verdict:
     Attributes:
         stop: Whether the run is to be stopped.
         regime: What the run was found to be doing.
-        reason: One sentence with numbers, for people; empty while the run goes on.
+        reason: One sentence with numbers, for people; empty where there is nothing to say.
         side: Whether the rate was too high ("hot") or too low ("cold"), where that can be told.
         step: Optimizer steps done when it was said.
         trend: The numbers behind it, JSON-safe.

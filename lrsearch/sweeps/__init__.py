@@ -18,6 +18,8 @@ from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
 from lrsearch.sweeps._storage import shown as shown
+from lrsearch.sweeps._story import sentences as sentences
+from lrsearch.sweeps._story import story as story
 from lrsearch.sweeps._summary import closing as closing
 from lrsearch.sweeps._summary import schedule_of as schedule_of
 from lrsearch.sweeps._summary import summary as summary
@@ -47,7 +49,9 @@ __all__ = [
     "open_storage",
     "open_study",
     "schedule_of",
+    "sentences",
     "shown",
+    "story",
     "summary",
     "sweep",
     "table_of",

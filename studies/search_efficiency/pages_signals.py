@@ -9,6 +9,7 @@ import grid
 import measures
 import numpy as np
 import raw
+import regimes
 import tasks
 from pages_search import Tables, percent
 from scales import scales
@@ -98,4 +99,30 @@ def linear(found: Tables) -> list[str]:
     for model in features.MODELS:
         cells = [f"{np.mean(list(by_model[model].values())):.4f}" for by_model in rungs.values()]
         lines.append(f"| {model} | {' | '.join(cells)} |")
+    return lines
+
+
+def said(found: Tables) -> list[str]:
+    """What runs are said to be doing, by how they end, mean over tables."""
+    paths = [raw.path_of(table.name, "regimes") for table in found.values()]
+    documents = [raw.load(path) for path in paths if path.exists()]
+    if not documents:
+        return ["Not measured yet."]
+    lines = []
+    for share in regimes.SHARES[1:]:
+        each = {k: [d["regimes"][k][str(share)] for d in documents] for k in regimes.KINDS}
+        names = sorted({n for rows in each.values() for row in rows for n in row})
+        lines += [
+            f"| at {percent(share, 0)} | {' | '.join(names)} |",
+            "|---|" + "---|" * len(names),
+        ]
+        for kind, rows in each.items():
+            cells = [percent(float(np.mean([r.get(n, 0) for r in rows])), 0) for n in names]
+            lines.append(f"| {kind} | {' | '.join(cells)} |")
+        lines.append("")
+    signals = [d["spirals"] for d in documents]
+    lines.append(
+        "Good runs whose rate falls, by their schedule, as the sharpness rises, like a spiral's: "
+        f"{percent(float(np.mean(signals)), 0)} (worst table {percent(max(signals), 0)})."
+    )
     return lines

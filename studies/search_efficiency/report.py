@@ -47,6 +47,7 @@ def page(found: Tables, title: str) -> list[str]:
         ("Ending a sweep by its outlook", pages_search.until(found)),
         ("Wrong stops", pages_search.stops(found)),
         ("One run alone", pages_search.alone(found)),
+        ("What runs are said to be doing", pages_signals.said(found)),
         ("One-shot ways", pages_search.oneshot(found)),
         ("Recommendations trained anew", pages_search.cursed(found)),
         ("The edge beside other scales", pages_signals.transfers(found, constants)),

@@ -18,7 +18,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 maybe = st.none() | finite
 FLOATS = sorted(
     {f.name for f in fields(Reading)}
-    - {"step", "learning_rate", "budget", "finite", "cost", "note"}
+    - {"step", "learning_rate", "budget", "finite", "tuned", "cost", "note"}
 )
 
 
@@ -29,6 +29,7 @@ def readings(draw: st.DrawFn) -> Reading:
         learning_rate=draw(finite),
         budget=draw(st.none() | st.integers(1, 10**9)),
         finite=draw(st.booleans()),
+        tuned=draw(st.booleans()),
         cost=draw(finite),
         note=draw(st.none() | st.text()),
         **{name: draw(maybe) for name in FLOATS},

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
-from lrsearch.stability import robust_slope
+from lrsearch.stability import extrapolated, robust_slope
 
 
 @pytest.mark.parametrize("slope", [-3.0, 0.0, 0.25])
@@ -44,3 +44,11 @@ def test_outliers_do_not_move_it(wild: float) -> None:
 @pytest.mark.parametrize(("x", "y"), [([], []), ([1.0], [2.0]), ([3.0, 3.0], [1.0, 9.0])])
 def test_no_slope_without_two_places(x: list[float], y: list[float]) -> None:
     assert robust_slope(x, y) == 0.0
+
+
+def test_an_extrapolation_follows_a_line_past_an_outlier() -> None:
+    x, y = [0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 50.0, 7.0, 9.0]
+    assert extrapolated(x, y, 6.0) == pytest.approx(15.0, abs=2.0)
+    assert extrapolated([2.0], [5.0], 9.0) == 5.0
+    with pytest.raises(ValueError, match="no point"):
+        extrapolated([], [], 1.0)

@@ -27,6 +27,7 @@ def judge(load) -> Any:
         "raw",
         "tasks",
         "alone",
+        "regimes",
         "beliefs",
         "features",
         "lags",
@@ -131,6 +132,11 @@ def test_the_control_gives_every_run_the_curvature_of_another(judge, recorded) -
 def test_what_ends_alone_comes_out_again(judge, recorded) -> None:
     committed = judge.raw.load(judge.raw.path_of(recorded.name, "alone"))
     assert judge.alone.measured(recorded)["rules"] == committed["rules"]
+
+
+def test_what_runs_are_said_to_be_doing_comes_out_again(judge, recorded) -> None:
+    committed = judge.raw.load(judge.raw.path_of(recorded.name, "regimes"))
+    assert judge.regimes.measured(recorded) == {k: v for k, v in committed.items() if k != "table"}
 
 
 def test_the_learnt_rule_tells_apart_what_can_be_told(judge) -> None:
