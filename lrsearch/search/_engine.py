@@ -25,6 +25,7 @@ from lrsearch.search import _candidates as candidates
 from lrsearch.search._candidates import Values
 from lrsearch.search._evidence import Evidence, evidence
 from lrsearch.search._finished import NOTHING, Earlier
+from lrsearch.search._kinds import Kinds
 from lrsearch.search._locate import Located, Locator
 from lrsearch.search._outlook import Outlook, outlook
 from lrsearch.search._records import TrialRecord
@@ -48,6 +49,7 @@ class Engine:
         self.seed = seed
         self.before = before
         self._locator = Locator(space)
+        self._past = Kinds()  # sorted once; every answer is the same without it
 
     def ask(self, number: int, records: Sequence[TrialRecord]) -> Values:
         """Values for the trial with this number, by dimension name.
@@ -59,7 +61,8 @@ class Engine:
         Cost: O(records), and a Gaussian process of at most 140 of them; no gradients.
         """
         rng = np.random.default_rng([self.seed, number])
-        known = evidence(self._locator, records, self.before)
+        self._past = self._past.grown(records)
+        known = evidence(self._locator, self._past, self.before)
         shapes = candidates.shapes(self.space, rng)
         octaves = candidates.rates(self.space, None, rng)
         if known.surrogate is None or not len(known.tried):

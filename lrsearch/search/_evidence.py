@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lrsearch.search._cliff import Cliff
 from lrsearch.search._finished import NOTHING, Earlier
+from lrsearch.search._kinds import Kinds
 from lrsearch.search._levels import levels
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord, ranked
-from lrsearch.search._space import FAMILY, MULTIPLIER
 from lrsearch.search._surrogate import Points, Surrogate, prior_mean
 
 # Records that count: the complete ones of the best losses, and of every kind the latest.
@@ -39,17 +37,14 @@ class Evidence:
     cliff: Cliff
 
 
-def evidence(
-    locator: Locator, records: Sequence[TrialRecord], before: Earlier = NOTHING
-) -> Evidence:
-    """What these records, in order of their numbers, and earlier studies say about a space."""
-    kinds = _kinds(records)
-    done = _telling(kinds["complete"])
+def evidence(locator: Locator, kinds: Kinds, before: Earlier = NOTHING) -> Evidence:
+    """What a study's records and earlier studies say about a space."""
+    done = _telling(kinds.complete)
     ended = locator.points([r.parameters for r in done])
-    burnt = locator.points([r.parameters for r in kinds["hot"][-LATEST:]])
+    burnt = locator.points([r.parameters for r in kinds.hot[-LATEST:]])
     cliff = Cliff(ended.peaks, burnt.peaks)
     found, losses, deviations = ended.points, levels(done), np.zeros(len(done))
-    if stopped := kinds["stopped"][-LATEST:]:
+    if stopped := kinds.stopped[-LATEST:]:
         found = found.joined(locator.points([r.parameters for r in stopped]).points)
         least = losses.min() if len(losses) else 0.0
         lags = np.array([r.lag or (STOPPED, STOPPED_DEVIATION) for r in stopped])
@@ -60,7 +55,7 @@ def evidence(
     found, losses = before.points.joined(found), np.append(before.losses, losses)
     deviations = np.append(np.zeros(len(before)), deviations)
     process = Surrogate(found, losses, deviations) if len(found) else None
-    if running := kinds["running"][-LATEST:]:
+    if running := kinds.running[-LATEST:]:
         now = locator.points([r.parameters for r in running]).points
         said = process.mean(now) + own if process else prior_mean(now)
         deviations = np.append(deviations, np.zeros(len(now)))
@@ -69,24 +64,13 @@ def evidence(
     return Evidence(process, tried, cliff)
 
 
-def _kinds(records: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    """Records by what they can tell, in order of their numbers; "hot" ones have no finite loss."""
-    found: dict[str, list[TrialRecord]] = {k: [] for k in ("complete", "stopped", "running", "hot")}
-    for record in records:
-        parameters = record.parameters
-        if MULTIPLIER in parameters and FAMILY in parameters:
-            lost = record.side == "hot" or not math.isfinite(sum(record.values))
-            found["hot" if lost else record.state].append(record)
-    return found
-
-
 def _telling(done: list[TrialRecord]) -> list[TrialRecord]:
     """The best of these, and the latest of the others."""
     if len(done) <= BEST + LATEST:
         return done
     if len(done[0].values) == 1:
         values = np.array([r.values[0] for r in done])
-        order = [int(i) for i in np.argpartition(values, BEST)]
+        order = np.argpartition(values, BEST).tolist()
     else:
         place = {record.number: i for i, record in enumerate(done)}
         order = [place[record.number] for record in ranked(done)]

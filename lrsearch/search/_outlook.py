@@ -12,6 +12,7 @@ from lrsearch.exceptions import UnsupportedError
 from lrsearch.search import _candidates as candidates
 from lrsearch.search._evidence import evidence
 from lrsearch.search._finished import NOTHING, Earlier
+from lrsearch.search._kinds import Kinds
 from lrsearch.search._levels import level_share
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord
@@ -71,7 +72,7 @@ def outlook(
             "what is still to be gained can be told for one objective: leave `until` out, or "
             "search one objective."
         )
-    known = evidence(locator, settled, before)
+    known = evidence(locator, Kinds().grown(settled), before)
     if len(done) < FEWEST or known.surrogate is None:
         return None
     rng = np.random.default_rng([len(done), 23])

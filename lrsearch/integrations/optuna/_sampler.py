@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lrsearch.exceptions import SpaceMismatchError
 from lrsearch.integrations.optuna._attributes import ERROR_KEY, SPACE_KEY, records_of
 from lrsearch.integrations.optuna._earlier import RawStudy, runs_of
+from lrsearch.integrations.optuna._past import Past
 from lrsearch.search import (
     MULTIPLIER,
     RATE_KEY,
@@ -63,7 +64,7 @@ class EdgeSampler(BaseSampler):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._engine = Engine(space, seed, earlier([runs_of(prior) for prior in prior_studies]))
         self._dimensions = {d.name: d for d in space.dimensions()}
-        self._ended: dict[tuple[int, int], dict[int, TrialRecord | None]] = {}
+        self._past: dict[tuple[int, int], Past] = {}
 
     def reseed_rng(self) -> None:
         """Reseed the other sampler; ours draws by trial number and needs no reseeding."""
@@ -126,25 +127,21 @@ class EdgeSampler(BaseSampler):
 
     def _records(self, study: Study, number: int) -> list[TrialRecord]:
         """All other trials, for the engine; of those that have ended it is known since they did."""
-        known = self._ended.setdefault((id(study._storage), study._study_id), {})
-        found, fresh = [], []
-        for trial in study.get_trials(deepcopy=False):
-            at = trial.number
-            if at in known:
-                if (record := known[at]) is not None:
-                    found.append(record)
-            elif at != number:
-                fresh.append(trial)
-        for trial in fresh:
-            new = records_of([trial], study.directions, self._dimensions)
-            if trial.state.is_finished():
-                known[trial.number] = new[0] if new else None
-            found += new
-        return sorted(found, key=_number)
+        key = (id(study._storage), study._study_id)
+        trials = study.get_trials(deepcopy=False)
+
+        def made(some: Sequence[FrozenTrial]) -> list[TrialRecord]:
+            return records_of(some, study.directions, self._dimensions)
+
+        past = self._past.get(key, Past())
+        if not past.fits(trials):  # one of Hyperband's brackets
+            return sorted(made([t for t in trials if t.number != number]), key=_number)
+        self._past[key] = past = past.grown(trials, made)
+        return past.all(trials, made, number)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be read from the storage."""
-        return self.__dict__ | {"_ended": {}}
+        return self.__dict__ | {"_past": {}}
 
     def _check_space(self, study: Study, trial: FrozenTrial) -> None:
         # Under Hyperband a sampler sees a study without public attributes, but with its storage.
@@ -178,9 +175,6 @@ def refuse_other_space(
         )
 
 
-_number = attrgetter("number")
-
-
 def _distribution(dimension: Dimension) -> BaseDistribution:
     if dimension.choices:
         return CategoricalDistribution(list(dimension.choices))
@@ -197,3 +191,6 @@ def _difference(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     a, b = flat(stored), flat(mine)
     names = sorted(n for n in a.keys() | b.keys() if a.get(n) != b.get(n))
     return "; ".join(f"{n} was {a.get(n)} and is now {b.get(n)}" for n in names)
+
+
+_number = attrgetter("number")
