@@ -52,7 +52,7 @@ class MeasurementError(LrsearchError):
 
 
 class RunStopped(LrsearchError):  # noqa: N818 (as TrialPruned: not an error of anyone)
-    """Another process that trains the same model has decided to stop the run."""
+    """Another process that trains the same model, or a tuner, has decided to stop the run."""
 
 
 class UnsupportedError(LrsearchError):

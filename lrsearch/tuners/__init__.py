@@ -1,5 +1,23 @@
 """Learning-rate tuners that act while training: each step chooses its own rate."""
 
+from lrsearch.tuners._alera import ALeRA as ALeRA
+from lrsearch.tuners._clara import CLARA as CLARA
+from lrsearch.tuners._page_hinkley import PageHinkley as PageHinkley
+from lrsearch.tuners._references import nesterov_share as nesterov_share
+from lrsearch.tuners._references import path_mean as path_mean
+from lrsearch.tuners._references import path_mean_after as path_mean_after
+from lrsearch.tuners._references import path_spread as path_spread
+from lrsearch.tuners._salera import SALERA as SALERA
 from lrsearch.tuners._tuner import Tuner as Tuner
 
-__all__ = ["Tuner"]
+__all__ = [
+    "CLARA",
+    "SALERA",
+    "ALeRA",
+    "PageHinkley",
+    "Tuner",
+    "nesterov_share",
+    "path_mean",
+    "path_mean_after",
+    "path_spread",
+]
