@@ -13,12 +13,17 @@ Atamna, Maus, Kievelitz & Glasmachers 2025 (2508.05408). What differs from the a
 
 1. ``mu`` is in closed form for any momentum and any dimension, where they have a table of eight
    sizes for Adam, and none for SGD with momentum; it is each tensor's own.
-2. ``sigma``, hence the damping ``None``, is the correct one (``published`` for theirs).
+2. ``sigma``, hence the damping ``None``, is the correct one.
+3. A step has a direction unless it is zero. Theirs has none below a length of 1e-12, so that the
+   rate of a run that has converged falls without end.
+
+``published`` takes 2 and 3 as they have them.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -32,7 +37,7 @@ from lrsearch.tuners._references import path_mean, path_spread
 from lrsearch.tuners._steps import decoupled_decay, memory_of, next_step, require_known
 from lrsearch.tuners._tuner import Tuner
 
-_TINY = 1e-12  # the authors': shorter steps do not count as a direction
+_LEAST = 1e-12  # the authors': a shorter step is only divided by this
 _Place = tuple[int, Mapping[str, Any], Tensor]  # place in the optimizer, group, parameter
 
 
@@ -55,7 +60,7 @@ class CLARA(Tuner):
         reference: ``"corrected"`` or ``"sgd"``, which takes the ``mu`` of steps without momentum
             whatever the optimizer: with Adam the rate then explodes (a study's subject).
         published: Take the ``sigma`` in the authors' code for steps without momentum, which is
-            smaller by ``sqrt(2)``.
+            smaller by ``sqrt(2)``, and their least length of a step.
 
     Raises:
         UnsupportedError: If an argument is out of its range, or the optimizer another.
@@ -119,10 +124,16 @@ class CLARA(Tuner):
 
     @torch.no_grad()
     def _units(self, steps: list[Tensor]) -> list[Tensor]:
+        if not self.published:  # first to size one: squares of smaller ones may vanish
+            sizes = [max(float(s.abs().amax()), sys.float_info.min) for s in steps]
+            if self.layout == "global":
+                sizes = [max(sizes)] * len(sizes) if sizes else []
+            steps = [s / size for s, size in zip(steps, sizes, strict=True)]
+        least = _LEAST if self.published else sys.float_info.min
         if self.layout == "global":
-            length = max(norm(steps), _TINY)
+            length = max(norm(steps), least)
             return [s / length for s in steps]
-        return [s / s.norm().clamp_min(_TINY) for s in steps]
+        return [s / max(norm([s]), least) for s in steps]
 
     @torch.no_grad()
     def _length(self, places: list[_Place], units: list[Tensor]) -> float:
