@@ -113,6 +113,7 @@ class Tuner(ABC):
             "finite": finite,
             "gradient_norm": gradient_norm if finite else None,
             "update_norm": self._update_norm,
+            "tuned": True,
             "cost": self._cost,
         }
         self._reading = Reading(**(plain | dict(fields)))
