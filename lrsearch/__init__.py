@@ -92,6 +92,7 @@ _SUBMODULES = frozenset(
         "testing",
         "theory",
         "training",
+        "tuners",
         "visualization",
     }
 )
