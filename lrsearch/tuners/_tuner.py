@@ -96,7 +96,7 @@ class Tuner(ABC):
         """
         with torch.enable_grad():
             loss = loss_of(closure)
-        value, gradient_norm = float(loss), None
+        value, gradient_norm = float(loss.detach()), None
         if math.isfinite(value):
             self.optimizer.zero_grad(set_to_none=True)
             self._differentiate(loss)
