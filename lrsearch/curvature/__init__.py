@@ -13,6 +13,8 @@ from lrsearch.curvature._calibrate import calibration_cost as calibration_cost
 from lrsearch.curvature._calibrate import proxy_steps as proxy_steps
 from lrsearch.curvature._capability import Capability as Capability
 from lrsearch.curvature._capability import probe_methods as probe_methods
+from lrsearch.curvature._cost import DOUBLE_BACKWARD as DOUBLE_BACKWARD
+from lrsearch.curvature._cost import FORWARD as FORWARD
 from lrsearch.curvature._critical import CriticalRate as CriticalRate
 from lrsearch.curvature._critical import critical_rate as critical_rate
 from lrsearch.curvature._flow import FlowProgress as FlowProgress
@@ -20,6 +22,9 @@ from lrsearch.curvature._flow import FlowSolution as FlowSolution
 from lrsearch.curvature._flow import gradient_flow as gradient_flow
 from lrsearch.curvature._flow_cost import FlowEstimate as FlowEstimate
 from lrsearch.curvature._flow_cost import flow_cost as flow_cost
+from lrsearch.curvature._generators import Generators as Generators
+from lrsearch.curvature._generators import generators_now as generators_now
+from lrsearch.curvature._generators import generators_rewound as generators_rewound
 from lrsearch.curvature._guard import quiet as quiet
 from lrsearch.curvature._guard import restored as restored
 from lrsearch.curvature._hessian import Hessian as Hessian
@@ -39,6 +44,8 @@ from lrsearch.curvature._sharpness import sharpness as sharpness
 from lrsearch.curvature._watch import Watch as Watch
 
 __all__ = [
+    "DOUBLE_BACKWARD",
+    "FORWARD",
     "FRESH",
     "BatchSharpness",
     "Capability",
@@ -48,6 +55,7 @@ __all__ = [
     "FlowEstimate",
     "FlowProgress",
     "FlowSolution",
+    "Generators",
     "Hessian",
     "Ranks",
     "Rule",
@@ -62,6 +70,8 @@ __all__ = [
     "direction",
     "eigenvalues",
     "flow_cost",
+    "generators_now",
+    "generators_rewound",
     "gradient_flow",
     "hold",
     "inverse_root",

@@ -16,7 +16,7 @@ from lrsearch.exceptions import MeasurementError
 
 
 @dataclass(frozen=True)
-class _States:
+class Generators:
     """Where torch's (CPU, and CUDA once in use), numpy's and Python's generators stand."""
 
     tensors: list[torch.Tensor]
@@ -30,7 +30,7 @@ class _States:
         numpy = np.random.get_state(legacy=False)
         return cls([torch.get_rng_state(), *cuda], numpy, random.getstate())
 
-    def same(self, other: _States) -> bool:
+    def same(self, other: Generators) -> bool:
         return (
             all(map(torch.equal, self.tensors, other.tensors))
             and self.numpy["state"]["pos"] == other.numpy["state"]["pos"]
@@ -47,6 +47,27 @@ class _States:
             torch.cuda.set_rng_state_all(self.tensors[1:])
 
 
+def generators_now() -> Generators | None:
+    """Where the global generators stand; ``None`` where another thread may draw from them."""
+    return Generators.now() if alone() else None
+
+
+@contextmanager
+def generators_rewound(start: Generators | None) -> Iterator[None]:
+    """Context in which the global generators stand at ``start`` again, and then where they stood.
+
+    With ``None`` (several threads share them) they are left alone.
+    """
+    if start is None or start.same(now := Generators.now()):  # nothing was drawn since
+        yield
+        return
+    start.put_back()
+    try:
+        yield
+    finally:
+        now.put_back()
+
+
 def alone() -> bool:
     """Whether no other thread of this process may draw from the global generators."""
     return sum(not thread.daemon for thread in threading.enumerate()) <= 1
@@ -55,7 +76,7 @@ def alone() -> bool:
 @contextmanager
 def generators_restored(*own: torch.Generator) -> Iterator[None]:
     """Context at whose end the global generators, and ``own``, stand where they stood."""
-    before = _States.now()
+    before = Generators.now()
     others = [(generator, generator.get_state()) for generator in own]
     try:
         yield
@@ -83,14 +104,14 @@ def undrawn() -> Iterator[None]:
     if not alone():
         yield
         return
-    before = _States.now()
+    before = Generators.now()
     try:
         yield
     except BaseException:
-        if not before.same(_States.now()):
+        if not before.same(Generators.now()):
             before.put_back()
         raise
-    if not before.same(_States.now()):
+    if not before.same(Generators.now()):
         before.put_back()
         raise DrawsRandomNumbersError(
             "loss_fn draws random numbers even where the model is in evaluation mode, so a probe "
