@@ -41,6 +41,7 @@ from lrsearch.curvature._secant import Secant as Secant
 from lrsearch.curvature._secant import sharpness_along as sharpness_along
 from lrsearch.curvature._sharpness import eigenvalues as eigenvalues
 from lrsearch.curvature._sharpness import sharpness as sharpness
+from lrsearch.curvature._verify import doubtful as doubtful
 from lrsearch.curvature._watch import Watch as Watch
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "critical_rate",
     "curvature_along",
     "direction",
+    "doubtful",
     "eigenvalues",
     "flow_cost",
     "generators_now",

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import (
     ASGD,
     LBFGS,
@@ -101,6 +101,12 @@ def l2_decay(optimizer: Optimizer) -> list[float]:
 def check(optimizer: Optimizer) -> None:
     """Raise an `UnsupportedError` unless `proposed` can tell the optimizer's update."""
     name = type(optimizer).__name__
+    if distributed.is_available() and distributed.is_initialized():
+        if distributed.get_world_size() > 1:
+            raise UnsupportedError(
+                "this tuner would measure another curvature on each rank of a process group: train "
+                "in one process, or with a scheduler."
+            )
     if isinstance(optimizer, NOT_PROPORTIONAL):
         raise UnsupportedError(
             f"a step of {name} is not its learning rate times an update: use SGD, Adam, AdamW or "

@@ -95,7 +95,7 @@ class Tuner(ABC):
             MeasurementError: If the closure does not return a scalar loss with its graph.
         """
         with torch.enable_grad():
-            loss = loss_of(closure)
+            loss = self._evaluate(closure)
         value, gradient_norm = float(loss.detach()), None
         if math.isfinite(value):
             self.optimizer.zero_grad(set_to_none=True)
@@ -106,16 +106,16 @@ class Tuner(ABC):
         self._update_norm = None
         fields = self._advance(closure, loss.detach()) if finite else self._failed(value)
         self._steps += 1
-        self._reading = Reading(
-            step=self._steps,
-            learning_rate=self._rate,
-            loss=value if math.isfinite(value) else None,
-            finite=finite,
-            gradient_norm=gradient_norm if finite else None,
-            update_norm=self._update_norm,
-            cost=self._cost,
-            **fields,
-        )
+        plain: dict[str, Any] = {
+            "step": self._steps,
+            "learning_rate": self._rate,
+            "loss": value if math.isfinite(value) else None,
+            "finite": finite,
+            "gradient_norm": gradient_norm if finite else None,
+            "update_norm": self._update_norm,
+            "cost": self._cost,
+        }
+        self._reading = Reading(**(plain | dict(fields)))
         return loss.detach()
 
     @abstractmethod
@@ -123,8 +123,13 @@ class Tuner(ABC):
         """Choose ``eta`` and make the step by `_apply`; gradients are in ``.grad``, and finite.
 
         Returns:
-            Further fields of the reading (``sharpness``, ``slope``, ``threshold``, ``note``).
+            Further fields of the reading (``sharpness``, ``slope``, ``threshold``, ``note``), or
+            others than the usual.
         """
+
+    def _evaluate(self, closure: Closure) -> Tensor:
+        """The closure's loss, with its graph."""
+        return loss_of(closure)
 
     def _failed(self, loss: float) -> Mapping[str, Any]:
         """What to do instead where loss or gradient is not finite; returns fields as `_advance`."""
