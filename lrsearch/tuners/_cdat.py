@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from lrsearch.curvature import FORWARD, usual_rate
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.tuners._along import Graph, by_losses
-from lrsearch.tuners._direction import check
+from lrsearch.tuners._direction import check, check_alone
 from lrsearch.tuners._gradients import Closure, explained, loss_of
 from lrsearch.tuners._line import Line
 from lrsearch.tuners._replay import Replay
@@ -44,6 +44,10 @@ class CDAT(Tuner):
     where it is back at its start ("on edge"). ``n`` and ``d`` are averaged separately,
     ``nbar = decay nbar + (1 - decay) n``. L2 weight decay of the optimizer is a part of the
     objective whose ``g`` and ``H`` these are; decoupled weight decay is not.
+
+    Along the momentum and the preconditioned steps of Adam the rule is for full batches. On small
+    mini-batches it settles far above the best rates: the batch's own share of the update makes
+    ``n`` large, and the noise of the others is in no ``d``.
 
     At most the rate is ``growth`` times the last one, at first ``first``. This ceiling falls by no
     more than the same factor a step and never below ``first``, so that one step with a small rate
@@ -88,6 +92,7 @@ class CDAT(Tuner):
     ) -> None:
         super().__init__(optimizer)
         check(optimizer)
+        check_alone()
         if not (math.isfinite(sigma) and sigma > 0 and 0.0 <= decay < 1.0):
             raise UnsupportedError(
                 f"sigma must be positive and decay in [0, 1), got {sigma!r} and {decay!r}."

@@ -101,12 +101,6 @@ def l2_decay(optimizer: Optimizer) -> list[float]:
 def check(optimizer: Optimizer) -> None:
     """Raise an `UnsupportedError` unless `proposed` can tell the optimizer's update."""
     name = type(optimizer).__name__
-    if distributed.is_available() and distributed.is_initialized():
-        if distributed.get_world_size() > 1:
-            raise UnsupportedError(
-                "this tuner would measure another curvature on each rank of a process group: train "
-                "in one process, or with a scheduler."
-            )
     if isinstance(optimizer, NOT_PROPORTIONAL):
         raise UnsupportedError(
             f"a step of {name} is not its learning rate times an update: use SGD, Adam, AdamW or "
@@ -128,6 +122,17 @@ def check(optimizer: Optimizer) -> None:
             "a tuner needs the curvature along the update, and here gradients are sparse or "
             "complex: use dense real parameters (sparse=False in an embedding)."
         )
+
+
+def check_alone() -> None:
+    """Raise an `UnsupportedError` where several processes train one model."""
+    if distributed.is_available() and distributed.is_initialized():
+        ranks = distributed.get_world_size()
+        if ranks > 1:
+            raise UnsupportedError(
+                f"each of the {ranks} ranks would measure a curvature, and choose a rate, of its "
+                "own: train in one process, or with a schedule."
+            )
 
 
 def _is_known(optimizer: Optimizer) -> bool:
