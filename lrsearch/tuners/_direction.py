@@ -32,9 +32,7 @@ from torch.optim import (
 )
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.tuners._groups import ratios_of
-
-Group = dict[str, Any]
+from lrsearch.tuners._groups import Group, paired, ratios_of
 
 COUPLED = (SGD, Adam, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Adamax)
 """Their weight decay is the gradient of ``decay / 2 |w|^2``: a part of the objective."""
@@ -70,7 +68,7 @@ def proposed(optimizer: Optimizer, ratios: Sequence[float] | None = None) -> lis
     state: dict[Any, Any] = {k: copy.deepcopy(v) for k, v in _shared(optimizer)}
     stands: list[Tensor] = []
     starts: list[Tensor] = []
-    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+    for group, ratio in paired(optimizer, ratios):
         pairs = [(p, _stand_in(optimizer, group, p)) for p in group["params"] if p.grad is not None]
         for p, stand in pairs:
             if p in optimizer.state:

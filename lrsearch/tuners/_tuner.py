@@ -28,7 +28,7 @@ from torch.optim import Optimizer
 from lrsearch.exceptions import CheckpointError, LrsearchError
 from lrsearch.stability import Reading
 from lrsearch.tuners._gradients import Closure, explained, gradients, loss_of, norm, trained
-from lrsearch.tuners._groups import ratios_of, set_rates
+from lrsearch.tuners._groups import paired, ratios_of, set_rates
 
 
 class Tuner(ABC):
@@ -93,7 +93,9 @@ class Tuner(ABC):
 
         Raises:
             MeasurementError: If the closure does not return a scalar loss with its graph.
+            UnsupportedError: If parameter groups were added since the tuner was built.
         """
+        paired(self.optimizer, self._ratios)
         with torch.enable_grad():
             loss = self._evaluate(closure)
         value, gradient_norm = float(loss.detach()), None

@@ -194,7 +194,7 @@ def test_7_scales_of_update_and_loss_do_not_matter(way: str) -> None:
 
 
 def test_8_greedy_lets_the_sharpness_grow_and_on_edge_holds_it() -> None:
-    """The toy model: the tuner on ``lambda x^2 / 2``, where lambda grows by a and falls by b x^2."""
+    """The toy model: ``lambda x^2 / 2``, where lambda grows by a and falls by b x^2."""
     a, b, steps = 0.01, 1.0, 1000
 
     def run(sigma: float, start: float, steps: int) -> float:
