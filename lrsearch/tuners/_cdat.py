@@ -67,14 +67,16 @@ class CDAT(Tuner):
         curvature: ``"product"``, by double backward on the graph of the step's gradient; attention
             takes the kernel that can be differentiated twice, for the whole step. ``"forward"``,
             from losses: for what has no second derivative (compiled models, functions written by
-            hand); the closure is evaluated again with the same random numbers (see `Replay`), and
-            must return the loss of the same batch.
+            hand), but not for half precision, whose losses are too coarse; the closure is evaluated
+            again with the same random numbers (see `Replay`), and must return the loss of the same
+            batch.
 
     Cost: 3.5 gradients per step with a product (a gradient whose graph is kept, and a product), 1.8
     forward-only (2.6 where it must look nearer); memory: copies of weights, gradients and state.
 
     Raises:
-        UnsupportedError: If a number makes no sense, or the optimizer cannot be told (`proposed`).
+        UnsupportedError: If a number makes no sense, the optimizer cannot be told (`proposed`), or
+            several processes train the model.
         MeasurementError: From `step`, if the loss cannot be differentiated twice.
     """
 

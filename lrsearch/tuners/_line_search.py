@@ -31,10 +31,12 @@ class LineSearch(Tuner):
     """``eta`` with ``f(w + eta u) <= (1 + rtol) f(w) + slope_rtol eta g'u + atol``.
 
     Tried are ``min(increase_factor * last, max_learning_rate)`` and then ``decrease_factor`` times
-    the one before; where none is accepted the rate is 0 (the optimizer's state advances, the
-    weights stay), and the next search goes on from there downwards. ``f`` is the loss with the optimizer's L2 weight decay; the decoupled kind is a
-    part of the step that no loss tried here contains. Along an update that does not descend
-    (momentum) the criterion allows a small rise.
+    the one before. Where none is accepted the rate is 0 (the optimizer's state advances, the
+    weights stay), and the next search goes on from there downwards.
+
+    ``f`` is the loss with the optimizer's L2 weight decay; the decoupled kind is a part of the step
+    that no loss tried here contains. Along an update that does not descend (momentum) the criterion
+    allows a small rise.
 
     The closure is evaluated again at each rate, with the same random numbers (see `Replay`): it
     must return the loss of the same batch. The reading has ``slope = max(-g'u, 0)`` and the
@@ -53,7 +55,8 @@ class LineSearch(Tuner):
     Cost: 1.4 gradients per step (a gradient and a loss), and 0.4 for each rate that is rejected.
 
     Raises:
-        UnsupportedError: If a number makes no sense, or the optimizer cannot be told (`proposed`).
+        UnsupportedError: If a number makes no sense, the optimizer cannot be told (`proposed`), or
+            several processes train the model.
     """
 
     kind = "LineSearch"

@@ -16,7 +16,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lrsearch.exceptions import MeasurementError, UnsupportedError
 from lrsearch.testing import dense_hessian
-from lrsearch.tuners import CDAT, proposed
+from lrsearch.tuners import CDAT, LineSearch, proposed
 
 WAYS = ["product", "forward"]
 
@@ -348,3 +348,29 @@ def test_what_it_costs_is_what_it_says() -> None:
     tuner = CDAT(SGD(model.parameters(), 0.1), curvature="forward")
     rates(tuner, counted, 4)
     assert tuner.cost == pytest.approx(4 + 0.4 * (calls - 4))
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    for build in (CDAT, LineSearch):
+        with pytest.raises(UnsupportedError, match="each of the 2 ranks would measure"):
+            build(SGD([nn.Parameter(torch.ones(2))], 0.1))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it compiles
+def test_a_compiled_model_trains_forward_only_and_says_so() -> None:
+    torch.compiler.reset()
+    model, batch = network()
+    compiled = torch.compile(model, backend="aot_eager")
+    with pytest.raises(MeasurementError, match='pass curvature="forward"'):
+        CDAT(SGD(model.parameters(), 0.1)).step(lambda: loss_fn(compiled, batch))
+    other, _ = network()
+    found = []
+    for one in (compiled, other):
+        tuner = CDAT(SGD(one.parameters(), 0.1), curvature="forward")
+        found.append(rates(tuner, lambda one=one: loss_fn(one, batch), 3))
+    # The failed step has moved the running statistics of the first, and nothing else.
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q)

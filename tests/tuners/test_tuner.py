@@ -178,7 +178,7 @@ def test_no_step_is_made_where_the_gradient_is_not_finite(build: Build) -> None:
 
 @every
 def test_a_closure_that_breaks_the_rules_is_told_how_to_keep_them(build: Build) -> None:
-    w = nn.Parameter(torch.ones(3))
+    w, other = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
     tuner = build(SGD([w], 0.1))
 
     def backwarded() -> Tensor:
@@ -190,6 +190,7 @@ def test_a_closure_that_breaks_the_rules_is_told_how_to_keep_them(build: Build) 
         (lambda: 1.0, "returned a float and not a tensor"),
         (lambda: w**2, r"must be a scalar, got shape \(3,\)"),
         (lambda: (w**2).sum().detach(), "has no graph: return the loss itself"),
+        (lambda: (other**2).sum(), "depends on none of the optimizer's parameters"),
         (backwarded, r"has called backward\(\) itself: leave that to the tuner"),
     ]
     for closure, message in wrong:
