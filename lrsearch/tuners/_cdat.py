@@ -45,9 +45,8 @@ class CDAT(Tuner):
     ``nbar = decay nbar + (1 - decay) n``. L2 weight decay of the optimizer is a part of the
     objective whose ``g`` and ``H`` these are; decoupled weight decay is not.
 
-    Along the momentum and the preconditioned steps of Adam the rule is for full batches. On small
-    mini-batches it settles far above the best rates: the batch's own share of the update makes
-    ``n`` large, and the noise of the others is in no ``d``.
+    With Adam on mini-batches the rate that it settles at says little about the best one: they
+    differed by a spread of 2.9 octaves over five small tasks, against 0.5 with SGD or momentum.
 
     At most the rate is ``growth`` times the last one, at first ``first``. This ceiling falls by no
     more than the same factor a step and never below ``first``, so that one step with a small rate

@@ -308,6 +308,24 @@ def test_without_a_curvature_the_rate_stays() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_uphill_the_rate_is_zero_and_the_optimizer_goes_on(way: str) -> None:
+    w = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimizer = SGD([w], 0.1, momentum=0.5)
+    for decay in (0.0, 0.9):
+        optimizer.param_groups[0]["lr"] = 0.1
+        tuner = CDAT(optimizer, sigma=1.0, decay=decay, growth=None, curvature=way)
+        optimizer.state[w]["momentum_buffer"] = torch.tensor([-100.0], dtype=torch.float64)
+        tuner.step(lambda: (w**2).sum())  # u = 50 - 2
+        assert tuner.learning_rate == 0.0
+        assert w.item() == 1.0
+        assert tuner.reading is not None
+        assert (tuner.reading.slope, tuner.reading.sharpness) == (0.0, None)
+        assert optimizer.state[w]["momentum_buffer"].item() == -48.0
+    rates(tuner, lambda: (w**2).sum(), 20)  # the groups' zero has not become their ratio
+    assert tuner.learning_rate > 0.0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_at_a_minimum_it_stays(way: str) -> None:
     w = nn.Parameter(torch.zeros(2))
     tuner = CDAT(SGD([w], 0.1), curvature=way, growth=None)
