@@ -32,9 +32,7 @@ from torch.optim import (
 )
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.tuners._groups import ratios_of
-
-Group = dict[str, Any]
+from lrsearch.tuners._groups import Group, paired, ratios_of
 
 COUPLED = (SGD, Adam, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Adamax)
 """Their weight decay is the gradient of ``decay / 2 |w|^2``: a part of the objective."""
@@ -70,7 +68,7 @@ def proposed(optimizer: Optimizer, ratios: Sequence[float] | None = None) -> lis
     state: dict[Any, Any] = {k: copy.deepcopy(v) for k, v in _shared(optimizer)}
     stands: list[Tensor] = []
     starts: list[Tensor] = []
-    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+    for group, ratio in paired(optimizer, ratios):
         pairs = [(p, _stand_in(optimizer, group, p)) for p in group["params"] if p.grad is not None]
         for p, stand in pairs:
             if p in optimizer.state:
@@ -101,12 +99,6 @@ def l2_decay(optimizer: Optimizer) -> list[float]:
 def check(optimizer: Optimizer) -> None:
     """Raise an `UnsupportedError` unless `proposed` can tell the optimizer's update."""
     name = type(optimizer).__name__
-    if distributed.is_available() and distributed.is_initialized():
-        if distributed.get_world_size() > 1:
-            raise UnsupportedError(
-                "this tuner would measure another curvature on each rank of a process group: train "
-                "in one process, or with a scheduler."
-            )
     if isinstance(optimizer, NOT_PROPORTIONAL):
         raise UnsupportedError(
             f"a step of {name} is not its learning rate times an update: use SGD, Adam, AdamW or "
@@ -128,6 +120,17 @@ def check(optimizer: Optimizer) -> None:
             "a tuner needs the curvature along the update, and here gradients are sparse or "
             "complex: use dense real parameters (sparse=False in an embedding)."
         )
+
+
+def check_alone() -> None:
+    """Raise an `UnsupportedError` where several processes train one model."""
+    if distributed.is_available() and distributed.is_initialized():
+        ranks = distributed.get_world_size()
+        if ranks > 1:
+            raise UnsupportedError(
+                f"each of the {ranks} ranks would measure a curvature, and choose a rate, of its "
+                "own: train in one process, or with a schedule."
+            )
 
 
 def _is_known(optimizer: Optimizer) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -66,7 +65,25 @@ def gradients(optimizer: Optimizer) -> list[Tensor]:
     return [p.grad.detach() for p in trained(optimizer) if p.grad is not None]
 
 
+def found_by(optimizer: Optimizer) -> list[Tensor]:
+    """`gradients` after a backward pass.
+
+    Raises:
+        MeasurementError: If there is none.
+    """
+    found = gradients(optimizer)
+    if not found:
+        raise MeasurementError(
+            "the closure's loss depends on none of the optimizer's parameters: return the loss of "
+            "the model that it trains"
+        )
+    return found
+
+
 def norm(tensors: Sequence[Tensor]) -> float:
-    """Euclidean norm of a list of tensors, 0 of none; in double precision over tensors."""
+    """Euclidean norm of a list of tensors, 0 of none; waits for the device once."""
     dense = [t.to_dense() if t.is_sparse else t for t in tensors]
-    return math.hypot(*map(float, torch._foreach_norm(dense))) if dense else 0.0
+    if not dense:
+        return 0.0
+    parts = torch._foreach_norm(dense)
+    return float(torch.stack([p.to(parts[0].device, torch.float64) for p in parts]).norm())

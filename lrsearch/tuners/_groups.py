@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lrsearch.exceptions import UnsupportedError
 
+Group = dict[str, Any]
 
-def set_rates(optimizer: Optimizer, rate: float, ratios: Sequence[float]) -> None:
-    """Give the groups the rates ``rate * ratio``, in place where they are tensors.
+
+def paired(optimizer: Optimizer, ratios: Sequence[float]) -> list[tuple[Group, float]]:
+    """Each group with its ratio.
 
     Raises:
         UnsupportedError: If groups were added or removed since the ratios were read.
@@ -22,7 +25,12 @@ def set_rates(optimizer: Optimizer, rate: float, ratios: Sequence[float]) -> Non
             f"the optimizer has {len(optimizer.param_groups)} parameter groups and had "
             f"{len(ratios)} when the tuner was built: build the tuner after all groups are added."
         )
-    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+    return list(zip(optimizer.param_groups, ratios, strict=True))
+
+
+def set_rates(optimizer: Optimizer, rate: float, ratios: Sequence[float]) -> None:
+    """Give the groups the rates ``rate * ratio``, in place where they are tensors."""
+    for group, ratio in paired(optimizer, ratios):
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate * ratio)
         else:

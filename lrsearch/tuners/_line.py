@@ -36,10 +36,7 @@ class Line:
         self.params = [p.detach() for p in trained(optimizer)]
         self.u = proposed(optimizer, ratios)
         self._decays = l2_decay(optimizer)
-        slope = inner(gradients(optimizer), self.u)
-        for c, w, u in zip(self._decays, self.params, self.u, strict=True):
-            slope += c * inner([w], [u]) if c else 0.0
-        self.slope = slope
+        self.slope = inner(gradients(optimizer), self.u) + self._decayed(self.params, self.u)
 
     @property
     def finite(self) -> bool:
@@ -48,13 +45,16 @@ class Line:
 
     def penalty(self) -> float:
         """``1/2 sum_i c_i |w_i|^2`` at the weights where they are now."""
-        return sum(
-            c / 2 * inner([w], [w]) for c, w in zip(self._decays, self.params, strict=True) if c
-        )
+        return self._decayed(self.params, self.params) / 2
 
     def bend(self) -> float:
         """``sum_i c_i |u_i|^2``, the penalty's part of the curvature."""
-        return sum(c * inner([u], [u]) for c, u in zip(self._decays, self.u, strict=True) if c)
+        return self._decayed(self.u, self.u)
+
+    def _decayed(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+        """``sum_i c_i a_i'b_i``."""
+        used = [(x, y, c) for x, y, c in zip(a, b, self._decays, strict=True) if c]
+        return inner([x * c for x, _, c in used], [y for _, y, _ in used])
 
 
 @torch.no_grad()

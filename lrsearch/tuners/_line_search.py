@@ -5,7 +5,7 @@ optax's ``scale_by_backtracking_linesearch``, the baseline of Roulet et al. 2024
 This differs from it where no rate is accepted:
 
 1. The rate is then 0. There it is the last one tried, and 0 only if its loss is not finite.
-2. The next search starts from the last one tried. There it would start from 0, and stay.
+2. The next search goes on below the last one tried. There a rate of 0 would stay 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import FORWARD, restored
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.tuners._direction import check
+from lrsearch.tuners._direction import check, check_alone
 from lrsearch.tuners._gradients import Closure, loss_of
 from lrsearch.tuners._line import Line
 from lrsearch.tuners._replay import Replay
@@ -31,10 +31,12 @@ class LineSearch(Tuner):
     """``eta`` with ``f(w + eta u) <= (1 + rtol) f(w) + slope_rtol eta g'u + atol``.
 
     Tried are ``min(increase_factor * last, max_learning_rate)`` and then ``decrease_factor`` times
-    the one before; where none is accepted the rate is 0 (the optimizer's state advances, the
-    weights stay). ``f`` is the loss with the optimizer's L2 weight decay; the decoupled kind is a
-    part of the step that no loss tried here contains. Along an update that does not descend
-    (momentum) the criterion allows a small rise.
+    the one before. Where none is accepted the rate is 0 (the optimizer's state advances, the
+    weights stay), and the next search goes on from there downwards.
+
+    ``f`` is the loss with the optimizer's L2 weight decay; the decoupled kind is a part of the step
+    that no loss tried here contains. Along an update that does not descend (momentum) the criterion
+    allows a small rise.
 
     The closure is evaluated again at each rate, with the same random numbers (see `Replay`): it
     must return the loss of the same batch. The reading has ``slope = max(-g'u, 0)`` and the
@@ -53,7 +55,8 @@ class LineSearch(Tuner):
     Cost: 1.4 gradients per step (a gradient and a loss), and 0.4 for each rate that is rejected.
 
     Raises:
-        UnsupportedError: If a number makes no sense, or the optimizer cannot be told (`proposed`).
+        UnsupportedError: If a number makes no sense, the optimizer cannot be told (`proposed`), or
+            several processes train the model.
     """
 
     kind = "LineSearch"
@@ -72,6 +75,7 @@ class LineSearch(Tuner):
     ) -> None:
         super().__init__(optimizer)
         check(optimizer)
+        check_alone()
         if not (math.isfinite(max_learning_rate) and max_learning_rate > 0):
             raise UnsupportedError(
                 f"max_learning_rate must be a positive rate, got {max_learning_rate!r}."
@@ -90,7 +94,7 @@ class LineSearch(Tuner):
         self.decrease_factor, self.increase_factor = decrease_factor, increase_factor
         self.rtol, self.atol = rtol, atol
         self.max_backtracking_steps = max_backtracking_steps
-        self._last = max_learning_rate  # tried
+        self._start = max_learning_rate  # of the next search
         self._replay = Replay()
 
     @property
@@ -107,20 +111,21 @@ class LineSearch(Tuner):
         if not line.finite:
             return {"finite": False, "note": "no step: update not finite"}
         value = float(loss) + line.penalty()
-        found = self._search(closure, line, value)
+        rate, ahead = self._search(closure, line, value)
         fields: dict[str, Any] = {"slope": max(-line.slope, 0.0)}
-        if found is None:
+        if ahead is None:
+            self._start = rate * self.decrease_factor
             self._apply(0.0)
-            return fields | {"note": f"no rate down to {self._last:.3g} lowers the loss enough"}
-        rate, ahead = self._last, found
+            return fields | {"note": f"no rate down to {rate:.3g} lowers the loss enough"}
+        self._start = min(self.increase_factor * rate, self.max_learning_rate)
         self._apply(rate)
         if line.slope < 0:
             fields["decrease_ratio"] = (value - ahead) / (-rate * line.slope)
         return fields
 
-    def _search(self, closure: Closure, line: Line, value: float) -> float | None:
-        """Objective at the rate accepted, which is the last one tried; ``None`` without one."""
-        rate = min(self.increase_factor * self._last, self.max_learning_rate)
+    def _search(self, closure: Closure, line: Line, value: float) -> tuple[float, float | None]:
+        """The last rate tried, and the objective there if it is accepted."""
+        rate = self._start
         data = [p.data for p in line.params]
         with self._replay.losses(closure) as loss_at, restored(data) as start:
             for tried in range(self.max_backtracking_steps + 1):
@@ -128,11 +133,10 @@ class LineSearch(Tuner):
                 torch._foreach_copy_(data, list(torch._foreach_add(start, line.u, alpha=rate)))
                 ahead = loss_at() + line.penalty()
                 self._spend(FORWARD)
-                self._last = rate
                 allowed = (1.0 + self.rtol) * value + self.slope_rtol * rate * line.slope
                 if math.isfinite(ahead) and ahead - allowed <= self.atol:
-                    return ahead
-        return None
+                    return rate, ahead
+        return rate, None
 
     def _settings(self) -> dict[str, Any]:
         names = (
@@ -147,7 +151,7 @@ class LineSearch(Tuner):
         return {name: getattr(self, name) for name in names}
 
     def _state(self) -> dict[str, Any]:
-        return {"last": self._last}
+        return {"start": self._start}
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self._last = float(state["last"])
+        self._start = float(state["start"])

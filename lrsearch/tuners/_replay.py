@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -46,6 +47,8 @@ class Replay:
             torch.set_autocast_cache_enabled(False)  # a cached cast would hide the moved weights
             if "torch._dynamo" in sys.modules:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
+                stack.enter_context(warnings.catch_warnings())  # of a compiled module, about hooks
+                warnings.filterwarnings("ignore", message=".*there are global hooks on modules")
             stack.enter_context(buffers_kept())
 
             def loss() -> float:

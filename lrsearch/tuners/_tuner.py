@@ -27,8 +27,8 @@ from torch.optim import Optimizer
 
 from lrsearch.exceptions import CheckpointError, LrsearchError
 from lrsearch.stability import Reading
-from lrsearch.tuners._gradients import Closure, explained, gradients, loss_of, norm, trained
-from lrsearch.tuners._groups import ratios_of, set_rates
+from lrsearch.tuners._gradients import Closure, explained, found_by, loss_of, norm, trained
+from lrsearch.tuners._groups import paired, ratios_of, set_rates
 
 
 class Tuner(ABC):
@@ -93,7 +93,9 @@ class Tuner(ABC):
 
         Raises:
             MeasurementError: If the closure does not return a scalar loss with its graph.
+            UnsupportedError: If parameter groups were added since the tuner was built.
         """
+        paired(self.optimizer, self._ratios)
         with torch.enable_grad():
             loss = self._evaluate(closure)
         value, gradient_norm = float(loss.detach()), None
@@ -101,7 +103,7 @@ class Tuner(ABC):
             self.optimizer.zero_grad(set_to_none=True)
             self._differentiate(loss)
             self._spend(1.0)
-            gradient_norm = norm(gradients(self.optimizer))
+            gradient_norm = norm(found_by(self.optimizer))
         finite = gradient_norm is not None and math.isfinite(gradient_norm)
         self._update_norm = None
         fields = self._advance(closure, loss.detach()) if finite else self._failed(value)
@@ -170,7 +172,8 @@ class Tuner(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values, for a checkpoint that resumes the tuner bit for bit.
 
-        It is the tuner's own state: save the optimizer's and the model's beside it, as without.
+        It is the tuner's own state: save the optimizer's and the model's beside it, as without. To
+        resume, build the tuner on a fresh optimizer, then load all three.
         """
         return {
             "kind": self.kind,
