@@ -35,25 +35,22 @@ def measured(found: Tables) -> By:
 
 
 def pooled(found: Tables) -> list[str]:
-    """T50 of every variant over the tables that all have, and over that of ours on them."""
+    """T50 of the variants that all tables have, and how it compares with that of ours."""
     by = measured(found)
     if not by:
         return ["Not measured yet."]
-    names = list(dict.fromkeys(name for own in by.values() for name in own))
-    shared = [table for table, own in by.items() if all(name in own for name in names)]
-    if not shared:
-        return ["Not measured yet."]
+    names = [name for name in _names(by) if all(name in own for own in by.values())]
     lines = [
         f"The first {SWEEPS} sweeps of each table, the same seeds for all. Tables: "
-        f"{', '.join(shared)}. The ratio's interval draws the same tasks and seeds for both. "
+        f"{', '.join(by)}. The ratio's interval draws the same tasks and seeds for both. "
         "Brackets and mini-cooldowns are no part of the engine, so nothing is without them.",
         "",
         "| variant | T50 (95 %) | T50 over ours (95 %) | never |",
         "|---|---|---|---|",
     ]
-    base = {table: by[table][BASE] for table in shared}
+    base = {table: own[BASE] for table, own in by.items()}
     for name in names:
-        own = {table: by[table][name] for table in shared}
+        own = {table: each[name] for table, each in by.items()}
         middle = number(measures.quantile(own, 0.5))
         ((low, high),) = measures.intervals(own, [0.5])
         over, (least, most) = measures.ratio(own, base, 0.5)
@@ -69,12 +66,15 @@ def by_table(found: Tables) -> list[str]:
     by = measured(found)
     if not by:
         return ["Not measured yet."]
-    names = list(dict.fromkeys(name for own in by.values() for name in own))
     lines = [f"| T50, never | {' | '.join(by)} |", "|---" * (len(by) + 1) + "|"]
-    for name in names:
+    for name in _names(by):
         cells = [_cell(own[name]) if name in own else "" for own in by.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def _names(by: By) -> list[str]:
+    return list(dict.fromkeys(name for own in by.values() for name in own))
 
 
 def times(value: float) -> str:

@@ -103,7 +103,7 @@ def test_a_ratio_draws_the_same_of_both(study) -> None:
     assert study.measures.ratio(lost, base, 0.5) == (np.inf, (np.inf, np.inf))
 
 
-def test_pages_compare_the_same_sweeps_on_the_tables_that_all_have(load, monkeypatch) -> None:
+def test_pages_pool_what_all_tables_have(load, monkeypatch) -> None:
     for package in ("pyarrow", "matplotlib"):
         pytest.importorskip(package)
     pages = load("pages_ablation")
@@ -113,7 +113,10 @@ def test_pages_compare_the_same_sweeps_on_the_tables_that_all_have(load, monkeyp
     }
     monkeypatch.setattr(pages, "sweeps", lambda table: by.get(table.name, {}))
     found = {name: SimpleNamespace(name=name) for name in "abc"}
-    (row,) = [line for line in pages.pooled(found) if "not aligned" in line]
-    assert row.split("|")[3].strip() == "2.00 (2.00 to 2.00)"
+    rows = pages.pooled(found)
+    assert not any("raw rates" in row for row in rows)
+    (row,) = [row for row in rows if "not aligned" in row]
+    assert row.split("|")[2:4] == [" 4.0 (2.0 to never) ", " 4.00 (2.00 to never) "]
+    assert "| ours, raw rates | 1.0, 0 % |  |" in pages.by_table(found)
     assert "| ours, not aligned | 2.0, 0 % | never, 100 % |" in pages.by_table(found)
     assert pages.pooled({}) == pages.by_table({}) == ["Not measured yet."]
