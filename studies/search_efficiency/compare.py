@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import raw
 import tasks
 from freeze import digest, frozen
-from methods import methods
+from methods import Sweep, methods
 from simulate import Recommendation
 from table import Table
 
@@ -39,25 +39,31 @@ def path_of(table: str, method: str, workers: int) -> Path:
 def run(function: str, method: str, sweeps: int, workers: int, cost: float) -> str:
     """All sweeps of one method on one table."""
     table = Table.read(raw.table_path(function))
-    constants = frozen()
-    sweep = methods(constants, tasks.CLASSES[function])[method]
+    sweep = methods(frozen(), tasks.CLASSES[function])[method]
+    document = measured(table, method, sweep, sweeps, workers, cost)
+    raw.save(path_of(table.name, method, workers), document)
+    return f"{table.name}: {method}"
+
+
+def measured(
+    table: Table, method: str, sweep: Sweep, sweeps: int, workers: int = 1, cost: float = COST
+) -> dict[str, Any]:
+    """What is kept of a method's sweeps on a table, one for each seed."""
     tolerance = table.tolerance()
     traces = [sweep(table, seed=seed, cost=cost, workers=workers) for seed in range(sweeps)]
-    document = {
+    return {
         "table": table.name,
         "method": method,
         "workers": workers,
         "tolerance": tolerance,
         "noise": table.noise,
-        "frozen": digest(constants),
+        "frozen": digest(frozen()),
         "settled": [round(trace.settled(tolerance), 4) for trace in traces],
         "settled_lowest": [round(trace.settled(tolerance, lowest=True), 4) for trace in traces],
         "trials": [trace.trials for trace in traces],
         "stopped": [trace.stopped for trace in traces],
         "recommended": {str(at): [_plain(trace.at(at)) for trace in traces] for at in KEPT},
     }
-    raw.save(path_of(table.name, method, workers), document)
-    return f"{table.name}: {method}"
 
 
 def _plain(one: Recommendation | None) -> list[Any] | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2
 from table import Table
 
@@ -30,6 +31,40 @@ def intervals(
     costs: Costs, qs: Sequence[float], seed: int = 0, level: float = 0.95
 ) -> list[tuple[float, float]]:
     """Confidence intervals of quantiles: tasks are resampled, then sweeps within them."""
+    return [_interval(each, level) for each in _resampled(costs, qs, seed)]
+
+
+def ratio(
+    costs: Costs, base: Costs, q: float, seed: int = 0, level: float = 0.95
+) -> tuple[float, tuple[float, float]]:
+    """One quantile over another's, with its interval: the same tasks and seeds are drawn of both.
+
+    Args:
+        costs: Of as many sweeps of each task as ``base``, with the same seeds.
+        base: What they are compared with.
+        q: The quantile.
+        seed: Of the resampling.
+        level: Of the interval.
+    """
+    (above,), (below,) = (_resampled(each, [q], seed) for each in (costs, base))
+    middle = _over(np.array([quantile(costs, q)]), np.array([quantile(base, q)]))
+    return float(middle[0]), _interval(_over(above, below), level)
+
+
+def _over(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratio; one where neither settles."""
+    neither = np.isinf(above) & np.isinf(below)
+    return np.where(neither, 1.0, above / np.where(neither, 1.0, below))
+
+
+def _interval(each: NDArray[np.float64], level: float) -> tuple[float, float]:
+    ordered, tail = np.sort(each), (1 - level) / 2
+    low, high = ordered[int(tail * RESAMPLES)], ordered[int((1 - tail) * RESAMPLES) - 1]
+    return float(low), float(high)
+
+
+def _resampled(costs: Costs, qs: Sequence[float], seed: int) -> list[NDArray[np.float64]]:
+    """Quantiles of every resample, (RESAMPLES,) each."""
     rng = np.random.default_rng(seed)
     lengths = np.array([len(own) for own in costs.values()])
     tasks, most = len(lengths), int(lengths.max())
@@ -43,12 +78,10 @@ def intervals(
     weights = np.where(np.arange(most) < own_length, 1 / own_length, 0.0).reshape(RESAMPLES, -1)
     order = np.argsort(values, axis=1, kind="stable")
     reached = np.cumsum(np.take_along_axis(weights, order, 1), 1) / tasks
-    found, tail = [], (1 - level) / 2
+    found = []
     for q in qs:
         at = np.argmax(reached >= q - 1e-9, axis=1)
-        each = np.sort(np.take_along_axis(values, order, 1)[np.arange(RESAMPLES), at])
-        low, high = each[int(tail * RESAMPLES)], each[int((1 - tail) * RESAMPLES) - 1]
-        found.append((float(low), float(high)))
+        found.append(np.take_along_axis(values, order, 1)[np.arange(RESAMPLES), at])
     return found
 
 

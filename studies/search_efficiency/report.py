@@ -7,6 +7,7 @@ from pathlib import Path
 
 import figures
 import live
+import pages_ablation
 import pages_search
 import pages_signals
 import raw
@@ -43,6 +44,8 @@ def page(found: Tables, title: str) -> list[str]:
         ),
         ("The same with 4 workers", pages_search.settled(found, 4)),
         ("The same with 16 workers", pages_search.settled(found, 16)),
+        ("What the parts of ours are worth", pages_ablation.pooled(found)),
+        ("The same by table", pages_ablation.by_table(found)),
         ("What ours recommends", pages_search.lowest(found)),
         ("Ending a sweep by its outlook", pages_search.until(found)),
         ("Wrong stops", pages_search.stops(found)),

@@ -119,8 +119,8 @@ def ours(
         since: list[TrialRecord] = []  # stopped as behind, since one has finished
         for i, (entry, other) in enumerate(zip(entries, others, strict=True)):
             own = readings(table, entry, read, hidden, compared)
-            foreign = entries[int(other)]
-            seen = [_mixed(r, table, foreign, shuffled, hidden) if shuffled else r for r in own]
+            foreign = entries[int(other)].run
+            seen = [mixed(r, table, foreign, shuffled, hidden) if shuffled else r for r in own]
             verdicts = (decide(seen[: n + 1], [*peers, *since]) for n in range(len(seen)))
             verdict = next((v for v in verdicts if v.stop), CONTINUE)
             done = [r for r in seen if not verdict.stop or r.step <= verdict.step]
@@ -154,15 +154,15 @@ def readings(
     ]
 
 
-def _mixed(
-    reading: Reading, table: Table, other: Entry, fields: frozenset[str], hidden: frozenset[str]
+def mixed(
+    reading: Reading, table: Table, other: Run, fields: frozenset[str], hidden: frozenset[str]
 ) -> Reading:
     """A reading with some fields of another run's, at this rung or the last one that it reached."""
-    last = int(np.isfinite(other.run.rungs["step"]).sum())
+    last = int(np.isfinite(other.rungs["step"]).sum())
     if last == 0:
         return replace(reading, **dict.fromkeys(fields))
     rung = min(table.marks.index(reading.step) + 1, last)
-    foreign = reading_at(other.run, rung, table.budget, hidden, compared=True)
+    foreign = reading_at(other, rung, table.budget, hidden, compared=True)
     # A look stays a look, and no more is one.
     known = {name for name in fields if getattr(reading, name) is not None}
     return replace(reading, **{name: getattr(foreign, name) for name in known})
