@@ -20,7 +20,7 @@ import typer.main
 import lrsearch
 from lrsearch.cli import app
 from lrsearch.integrations.optuna import ERROR_KEY
-from lrsearch.schedules import Schedule, families
+from lrsearch.schedules import Schedule, families, tuner_families
 from lrsearch.schedules import export as render
 from lrsearch.sweeps import open_storage, open_study
 
@@ -499,13 +499,16 @@ def test_a_format_that_cannot_say_it_names_the_way_out(shell) -> None:
 
 def test_families_are_listed_with_what_the_bound_says(shell) -> None:
     rows = json.loads(shell.run("families", "--budget", "400", "--json").out)["families"]
+    assert [row["family"] for row in rows[-2:]] == list(tuner_families())
+    assert [row["bound"] for row in rows[-2:]] == [None, None]
+    rows = rows[:-2]
     assert {row["family"] for row in rows} == set(families())
     bounds = [row["bound"] for row in rows]
     assert bounds == sorted(bounds)
     assert rows[0]["family"] == "linear"
     assert rows[-1]["family"] == "constant"
     table = shell.run("families").out
-    for name in families():
+    for name in (*families(), *tuner_families()):
         assert name in table
     assert "alpha*=0.5 (0..0.9)" in table
     assert "cycles*=2 (1|2|3|4), growth=1 (1|2)" in table

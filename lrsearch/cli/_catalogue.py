@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Parameter, families, get_family
+from lrsearch.schedules import Parameter, families, get_family, tuner_families
 from lrsearch.theory import rank_families
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def catalogue(budget: int) -> list[dict[str, Any]]:
-    """One row per family, best bound first; those that do not fit the budget come last."""
+    """One row per family, best bound first; those that do not fit the budget, and tuners, last."""
     bounds = {}
     for name in families():
         try:
@@ -24,7 +24,7 @@ def catalogue(budget: int) -> list[dict[str, Any]]:
     linear, _ = bounds["linear"]
     order = sorted(families(), key=lambda name: bounds.get(name, (float("inf"),))[0])
     rows: list[dict[str, Any]] = []
-    for name in order:
+    for name in (*order, *tuner_families()):
         family = get_family(name)
         bound, peak = bounds.get(name, (None, None))
         rows.append(

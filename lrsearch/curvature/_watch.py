@@ -88,6 +88,7 @@ class Watch:
         self.model, self.optimizer, self.loss_fn, self.host = bare(model), optimizer, loss_fn, host
         peak = host.peak if host is not None else None
         self.budget, self.peak = self._ranks.first((budget, peak))
+        self.tuned = False  # set it where a tuner, and no plan, chooses the learning rate
         self.share = share
         self.average = WeightAverage(self.model)
         self.readings: list[Reading] = []
@@ -251,7 +252,8 @@ class Watch:
         start, spread = self._meter.initial()
         return {
             "budget": self.budget,
-            "peak": self.peak,
+            "peak": None if self.tuned else self.peak,
+            "tuned": self.tuned,
             "learning_rate": metric.learning_rate(self.optimizer),
             "loss": self._ranks.mean_of(self._meter.take()),
             "initial_loss": start,

@@ -4,6 +4,7 @@ This room needs the standard library and numpy only; torch is imported inside `S
 """
 
 from lrsearch.schedules._averaging import Averaging
+from lrsearch.schedules._distill import distilled
 from lrsearch.schedules._export import (
     EXPORT_FORMATS,
     export,
@@ -17,7 +18,7 @@ from lrsearch.schedules._schedule import Schedule
 from lrsearch.schedules._snippet import to_numpy, to_optax, to_torch
 from lrsearch.schedules._transformers import scheduler_arguments, training_arguments
 from lrsearch.schedules.shapes._join import join
-from lrsearch.schedules.shapes._registry import families, get_family
+from lrsearch.schedules.shapes._registry import families, get_family, tuner_families
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -26,6 +27,7 @@ __all__ = [
     "Parameter",
     "Schedule",
     "Span",
+    "distilled",
     "export",
     "families",
     "get_family",
@@ -38,4 +40,5 @@ __all__ = [
     "to_torch",
     "to_transformers",
     "training_arguments",
+    "tuner_families",
 ]

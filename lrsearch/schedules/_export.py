@@ -10,6 +10,7 @@ from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._averaging import refuse_averaging
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._document import dumps
+from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._schedule import Schedule
 from lrsearch.schedules._snippet import to_numpy, to_optax, to_torch
 
@@ -32,6 +33,7 @@ def to_csv(schedule: Schedule) -> str:
         UnsupportedError: If the schedule averages weights, which numbers cannot say.
     """
     refuse_averaging(schedule, "csv")
+    refuse_tuner(schedule, "csv")
     values = schedule.values().tolist()
     if schedule.momentum(0) is None:
         rows = [f"{step},{value!r}" for step, value in enumerate(values)]

@@ -125,6 +125,9 @@ class Family:
         reaches_peak: Whether the shape is exactly 1 at some whole step.
         monotone: Whether the shape never rises, but to start a new cycle.
         reaches_end: Whether the shape is 0 at step T (where it is not constant altogether).
+        tuned: Whether a tuner sets the rate while training; the shape is nominal then.
+        gradients: What a step costs, in gradients.
+        per_multiplier: Parameters that a space sets to this many edge multipliers.
     """
 
     name: str
@@ -142,6 +145,9 @@ class Family:
     reaches_peak: bool = True
     monotone: bool = True
     reaches_end: bool = True
+    tuned: bool = False
+    gradients: float = 1.0
+    per_multiplier: Mapping[str, float] = FrozenMapping({})
 
     @property
     def counts_steps(self) -> bool:

@@ -54,7 +54,7 @@ class Schedule(Adapters):
     The module of each family has formula, rounding and paper.
 
     Attributes:
-        family: One of `families()`, or "piecewise" or "join".
+        family: One of `families()` or `tuner_families()`, or "piecewise" or "join".
         peak: Largest learning rate; finite, above 0.
         budget: Optimizer steps; at least 1.
         parameters: Shape parameters of the family, completed with its defaults; read-only.
@@ -177,6 +177,11 @@ class Schedule(Adapters):
         warmup_steps = min(warmup_steps, budget - 1)
         parameters = family.resize(budget - warmup_steps, self.parameters)
         return replace(self, budget=budget, warmup_steps=warmup_steps, parameters=parameters)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether a tuner sets the rate while training; the values here are nominal then."""
+        return get_family(self.family).tuned
 
     @property
     def stable_steps(self) -> int:

@@ -12,6 +12,7 @@ from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
 from lrsearch.schedules._averaging import refuse_averaging
 from lrsearch.schedules._body import body
 from lrsearch.schedules._document import encode, plain
+from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._source import JAX, MATH, NUMPY, Dialect
 from lrsearch.schedules.shapes import get_family
 
@@ -149,6 +150,7 @@ def to_torch(schedule: Schedule) -> str:
     Raises:
         DocumentError: If the provenance is not JSON.
     """
+    refuse_tuner(schedule, "torch code")
     peak_of = "learning rate of parameter group 0"
     text = _module(schedule, MATH, "torch", "import math\n\nimport torch", peak_of)
     plainly = "torch.optim.lr_scheduler.LambdaLR"
@@ -172,6 +174,7 @@ def to_numpy(schedule: Schedule) -> str:
         DocumentError: If the provenance is not JSON.
     """
     refuse_averaging(schedule, "numpy")
+    refuse_tuner(schedule, "numpy")
     return _module(schedule, NUMPY, "numpy", "import numpy as np", "largest learning rate")
 
 
@@ -189,6 +192,7 @@ def to_optax(schedule: Schedule) -> str:
         DocumentError: If the provenance is not JSON.
     """
     refuse_averaging(schedule, "optax")
+    refuse_tuner(schedule, "optax")
     _refuse_beyond_single(schedule)
     return _module(schedule, JAX, "jax", "import jax.numpy as jnp", "largest learning rate")
 

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
 from lrsearch.schedules._continuation import identity, refuse_another
+from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._schedule import Schedule
 
 _STATE_KEYS = ("schedule", "group_ratios", "last_epoch", "_step_count")
@@ -59,6 +60,7 @@ class ScheduleLR(LRScheduler):
         *,
         model: torch.nn.Module | None = None,
     ) -> None:
+        refuse_tuner(schedule, "a torch scheduler")
         self.schedule = schedule
         self.group_ratios = _group_ratios(optimizer)
         if schedule.momentum(0) is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.schedules._averaging import refuse_averaging
+from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules.shapes._wsd import cooldown_steps
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def scheduler_arguments(schedule: Schedule, *, approximate: bool = False) -> dic
 def _equivalent(schedule: Schedule) -> tuple[str, dict[str, Any]]:
     """Return their name of the shape, and the arguments of its own."""
     refuse_averaging(schedule, "Hugging Face's Trainer")
+    refuse_tuner(schedule, "Hugging Face's Trainer")
     shape, end = schedule.parameters, schedule.end_value
     match schedule.family:
         case "constant":

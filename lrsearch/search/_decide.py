@@ -41,8 +41,8 @@ def decide(
 
 
 def _completed(reading: Reading, plan: Plan) -> Reading:
-    if reading.budget is not None and reading.peak is not None:
+    if reading.budget is not None and (reading.peak is not None or reading.tuned):
         return reading
     budget = plan.budget if reading.budget is None else reading.budget
-    peak = plan.peak if reading.peak is None else reading.peak
+    peak = plan.peak if reading.peak is None and not reading.tuned else reading.peak
     return replace(reading, budget=budget, peak=peak)

@@ -2,7 +2,7 @@
 
 A shape is its curve over the budget, peak 1, and where its warm-up ends; the distance of two is the
 root mean square of their difference. So families with neighbouring curves share what is learnt, and
-a family that no table holds has a place all the same.
+a family that no table holds has a place all the same. A tuner's curve is constant, and lies apart.
 
 What a shape is believed to lose against the best one (log loss) before the first trial:
 
@@ -23,14 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsearch.schedules import Schedule, get_family
+from lrsearch.schedules import Schedule, get_family, tuner_families
 from lrsearch.search._alignment import STEPS, alignment
 from lrsearch.theory import convex_bound
 
 Array = NDArray[np.float64]
 
 POINTS = 40  # of a curve
-PLACES = POINTS + 1  # coordinates: the curve, and the warm-up
+PLACES = POINTS + 2  # coordinates: the curve, the warm-up, and which tuner it is, if any
+APART = 2.0  # of tuners from schedules, in the last coordinate: little is shared
 LENGTH = 0.25  # distance at which two shapes still share 60 % (linear decay and WSD: 0.43)
 WARMUP_LENGTH = 0.15  # the same for the share of the budget that is warm-up
 SLOPE = 0.3  # of measured losses on the bound's logarithm
@@ -64,7 +65,8 @@ class ShapePoint:
 def shape_point(family: str, parameters: Mapping[str, Any], warmup: float = 0.0) -> ShapePoint:
     """The point of a shape, with a share ``warmup`` of the budget before it."""
     known = _known(family, tuple(sorted(parameters.items())))
-    place = np.append(known.place, warmup / WARMUP_LENGTH)
+    tuner = APART * (1 + tuner_families().index(family)) if get_family(family).tuned else 0.0
+    place = np.append(known.place, [warmup / WARMUP_LENGTH, tuner])
     return ShapePoint(place, known.belief, known.octaves)
 
 

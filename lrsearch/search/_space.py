@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from lrsearch.exceptions import InvalidSpaceError, UnsupportedError
-from lrsearch.schedules import Parameter, Schedule, families, get_family
+from lrsearch.schedules import Parameter, Schedule, families, get_family, tuner_families
 from lrsearch.search._alignment import alignment
 from lrsearch.search._dimension import (
     Dimension,
@@ -44,7 +44,9 @@ class ScheduleSpace:
     Args:
         budget: Optimizer steps of every run.
         families: Schedule families to choose from, any of `lrsearch.schedules.families()`;
-            constant, linear, cosine, wsd and uba by default.
+            constant, linear, cosine, wsd and uba by default. Tuners stand beside them ("cdat",
+            "clara"), which set the rate while training: without a warm-up, and cdat's sigma is
+            twice the multiplier, for it is a multiple of the edge at every step.
         multiplier: Bounds of the edge multiplier. Three octaves either way by default: more than
             twice what the edge was off by on its development tasks (1.2 octaves root mean square);
             the prior, not the bounds, keeps the search near 1.
@@ -72,10 +74,11 @@ class ScheduleSpace:
             )
         names = (self.families,) if isinstance(self.families, str) else tuple(self.families)
         object.__setattr__(self, "families", names or DEFAULT_FAMILIES)
-        unknown = [name for name in self.families if name not in families()]
+        known_names = (*families(), *tuner_families())
+        unknown = [name for name in self.families if name not in known_names]
         if unknown:
             raise InvalidSpaceError(
-                f"unknown schedule families {unknown}; known: {', '.join(families())}."
+                f"unknown schedule families {unknown}; known: {', '.join(known_names)}."
             )
         if len(set(self.families)) != len(self.families):
             raise InvalidSpaceError(f"a family stands twice in {list(self.families)}.")
@@ -134,9 +137,14 @@ class ScheduleSpace:
         shape = self.shape(values)
         multiplier = float(values[MULTIPLIER])
         aligned = alignment(shape.family, shape.parameters)
+        scaled = {
+            name: factor * multiplier
+            for name, factor in get_family(shape.family).per_multiplier.items()
+            if f"{shape.family}.{name}" not in self.parameters and name not in self.parameters
+        }
         return Plan(
             family=shape.family,
-            parameters=dict(shape.parameters),
+            parameters={**shape.parameters, **scaled},
             multiplier=multiplier,
             alignment=aligned,
             edge=edge.learning_rate,
@@ -218,6 +226,7 @@ class ScheduleSpace:
             fixed = setting if isinstance(setting, float | str) else declared.default
             shape[declared.name] = values.get(f"{name}_{declared.name}", fixed)
         warmup = self.warmup if isinstance(self.warmup, float | int) else values[WARMUP]
+        warmup = 0.0 if get_family(name).tuned else warmup
         room = get_family(name).room(self.budget, shape)
         return Schedule(
             family=name,

@@ -112,8 +112,11 @@ def below_edge(readings: Sequence[Reading]) -> Verdict | None:
     """The run trains far below the edge of stability and is not on the way to it.
 
     Readings count from the highest learning rate so far on: while a schedule still rises (a long
-    warm-up, one-cycle) neither the loss nor the curvature says what its peak will do.
+    warm-up, one-cycle) neither the loss nor the curvature says what its peak will do. A tuner's
+    rate is not judged: where it will go, nobody knows.
     """
+    if any(r.tuned for r in readings):
+        return None
     first, earliest, latest = BELOW_WINDOW
     highest = max((r.learning_rate for r in readings), default=0.0)
     peak = readings[-1].peak if readings else None

@@ -9,7 +9,7 @@ from statistics import median
 
 from lrsearch.curvature import calibration_cost
 from lrsearch.integrations import blamed
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Schedule, get_family
 from lrsearch.search import ScheduleSpace
 from lrsearch.training import Task, train
 
@@ -28,6 +28,7 @@ class Estimate:
         share: Share of a run's cost for watching it.
         step: Seconds of one optimizer step on this machine, median.
         evaluation: Seconds of one evaluation.
+        gradients: What a step costs at most, in gradients: more than one with some tuners.
     """
 
     edge: float
@@ -36,11 +37,12 @@ class Estimate:
     share: float
     step: float
     evaluation: float
+    gradients: float = 1.0
 
     @property
     def full_runs(self) -> float:
         """Everything, in full runs."""
-        return self.edge / self.budget + self.trials * (1 + self.share)
+        return self.edge / self.budget + self.trials * (self.gradients + self.share)
 
     def sentences(self) -> tuple[str, ...]:
         """For people."""
@@ -80,6 +82,7 @@ def estimate(task: Task, space: ScheduleSpace, *, trials: int, share: float) -> 
         trials=trials,
         budget=space.budget,
         share=share,
+        gradients=max(get_family(name).gradients for name in space.families),
         step=median(b - a for a, b in pairwise(done[STEPS - 1 :])),
         evaluation=evaluated,
     )

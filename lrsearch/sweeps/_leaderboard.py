@@ -15,6 +15,7 @@ from lrsearch.integrations.optuna import (
     readings_of,
     verdict_of,
 )
+from lrsearch.schedules import get_family
 from lrsearch.search import Plan
 from lrsearch.sweeps._attempts import restarts
 from lrsearch.sweeps._trial import full_runs
@@ -104,7 +105,8 @@ def _cost_seen(trial: FrozenTrial, plan: Plan | None) -> dict[str, float] | None
     if plan is None or not readings:
         return None
     done = plan.budget if trial.state == TrialState.COMPLETE else readings[-1].step
-    return {"steps": float(done), "watch": readings[-1].cost}
+    tuner = done * (get_family(plan.family).gradients - 1.0)
+    return {"steps": float(done), "watch": readings[-1].cost, "tuner": tuner}
 
 
 def _short(value: float | str) -> str:

@@ -23,6 +23,7 @@ from lrsearch.integrations.optuna import (
     readings_of,
     verdict_of,
 )
+from lrsearch.schedules import get_family
 from lrsearch.search import ScheduleSpace, trial_seed
 from lrsearch.stability import Edge, Verdict
 from lrsearch.sweeps._attempts import begin_attempt, cause_of_death, leave_attempt
@@ -107,7 +108,7 @@ def _outcome(
         else:
             state, reason = TrialState.PRUNED, f"diverged: {bench.task.metric} is not finite"
             _store_verdict(trial, bench.space.budget, reason)
-        _store_cost(trial, result.steps, result.watch_cost)
+        _store_cost(trial, result.steps, result.watch_cost, result.tuner_cost)
     except optuna.TrialPruned as pruned:
         state, reason = TrialState.PRUNED, str(pruned)
         verdict = verdict_of(trial.user_attrs)
@@ -121,8 +122,8 @@ def _outcome(
 
 
 def full_runs(cost: dict[str, float] | None, budget: int) -> float:
-    """A trial's stored cost in full-run equivalents, watching included."""
-    return 0.0 if not cost else (cost["steps"] + cost["watch"]) / budget
+    """A trial's stored cost in full-run equivalents, watching and tuning included."""
+    return 0.0 if not cost else sum(cost.values()) / budget
 
 
 def _train(bench: Bench, trial: optuna.Trial, checkpoint: Path, step: int) -> TrainResult:
@@ -211,5 +212,10 @@ def _store_cost_until(trial: optuna.Trial, step: int) -> None:
     _store_cost(trial, step, max((r.cost for r in readings if r.step <= step), default=0.0))
 
 
-def _store_cost(trial: optuna.Trial, steps: int, watch: float) -> None:
-    trial.set_user_attr(COST_KEY, {"steps": float(steps), "watch": float(watch)})
+def _store_cost(trial: optuna.Trial, steps: int, watch: float, tuner: float | None = None) -> None:
+    """Store what a trial has cost, in gradients: a tuner beyond one a step, where there is one."""
+    if tuner is None:  # the run was cut short, and did not say
+        plan = plan_of(trial.user_attrs)
+        tuner = 0.0 if plan is None else steps * (get_family(plan.family).gradients - 1.0)
+    cost = {"steps": float(steps), "watch": float(watch)}
+    trial.set_user_attr(COST_KEY, cost | ({"tuner": float(tuner)} if tuner else {}))

@@ -22,7 +22,8 @@ from lrsearch.schedules import Schedule
 from lrsearch.stability import Host, Reading
 from lrsearch.training._checkpoint import load_checkpoint, save_checkpoint
 from lrsearch.training._rng import rng_state, set_rng_state
-from lrsearch.training._task import Task, batches
+from lrsearch.training._task import Task, batches, loss_of
+from lrsearch.tuners import tuner_of
 
 logger = logging.getLogger("lrsearch")
 
@@ -35,6 +36,7 @@ class TrainResult:
         metric: The task's metric of the final weights.
         steps: Optimizer steps done, those before a resume included.
         watch_cost: What watching cost, in gradients.
+        tuner_cost: What a tuner's steps cost beyond one gradient each.
         readings: Everything the watch saw.
         resumed_from: Step of the checkpoint that the run continued, 0 if it began anew.
         model: The trained model.
@@ -43,6 +45,7 @@ class TrainResult:
     metric: float
     steps: int
     watch_cost: float = 0.0
+    tuner_cost: float = 0.0
     readings: tuple[Reading, ...] = ()
     resumed_from: int = 0
     model: nn.Module = field(repr=False)
@@ -64,7 +67,7 @@ def train(
     on_checkpoint: Callable[[int], None] | None = None,
     on_evaluation: Callable[[int, float], None] | None = None,
 ) -> TrainResult:
-    """Train a task under a schedule for its whole budget.
+    """Train a task under a schedule, or a tuner that stands for one, for its whole budget.
 
     The seed sets torch's, numpy's and Python's global generators. On the CPU the same arguments
     give the same run, bit for bit, also when it is interrupted and resumed from its checkpoint.
@@ -97,10 +100,14 @@ def train(
     random.seed(seed)
     model = task.model().to(task.device)
     optimizer = task.optimizer(model, schedule.peak)
-    scheduler = schedule.torch(optimizer)
+    tuner = tuner_of(schedule, optimizer) if schedule.tuned else None
+    scheduler = None if tuner else schedule.torch(optimizer)
+    pace = tuner or scheduler
+    assert pace is not None
     watch = None
     if share is not None:
         watch = Watch(model, optimizer, task.loss, host=host, budget=schedule.budget, share=share)
+        watch.tuned = schedule.tuned
     path = None if checkpoint is None else Path(checkpoint)
     every = checkpoint_every or max(1, schedule.budget // 10)
     identity = {"task": task.name, "seed": seed, "schedule": _plain(schedule)}
@@ -111,7 +118,7 @@ def train(
             "step": step,
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
+            "scheduler": pace.state_dict(),
             "watch": None if watch is None else watch.state_dict(),
             "rng": rng_state(),
         }
@@ -133,7 +140,7 @@ def train(
                 f"{path} is the checkpoint of another run: task {task.name!r} now builds another "
                 "model or optimizer. Delete it, or give the changed task another name."
             ) from error
-        scheduler.load_state_dict(saved["scheduler"])
+        pace.load_state_dict(saved["scheduler"])
         if watch is not None and saved["watch"] is not None:
             watch.load_state_dict(saved["watch"])
     stream = batches(task, seed, start)
@@ -142,25 +149,24 @@ def train(
 
     written = time.monotonic()
 
+    def advance(batch: Any) -> torch.Tensor:
+        """One optimizer step; returns the loss before it."""
+        if tuner is not None:
+            return tuner.step(lambda: loss_of(task, model, batch))
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(task, model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        return loss
+
     def run() -> None:
         nonlocal written
         for step in range(start + 1, schedule.budget + 1):
             batch = next(stream)
             model.train()
-            optimizer.zero_grad(set_to_none=True)
-            loss = task.loss(model, batch)
-            if not isinstance(loss, torch.Tensor):
-                raise TaskError(
-                    f"task {task.name!r}: loss must return a scalar tensor, got {loss!r}."
-                )
-            if loss.numel() != 1:
-                raise TaskError(
-                    f"task {task.name!r}: loss must be a scalar, got shape {tuple(loss.shape)}: "
-                    "reduce it, for example with .mean()."
-                )
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            scheduler.step()
+            loss = advance(batch)
             if watch is not None:
                 watch.step(loss, batch)
             if on_step is not None:
@@ -197,6 +203,7 @@ def train(
         metric=metric,
         steps=schedule.budget,
         watch_cost=0.0 if watch is None else watch.cost,
+        tuner_cost=0.0 if tuner is None else tuner.cost - tuner.steps,
         readings=() if watch is None else tuple(watch.readings),
         resumed_from=start,
         model=model,

@@ -77,6 +77,23 @@ class Task:
             )
 
 
+def loss_of(task: Task, model: nn.Module, batch: Any) -> Tensor:
+    """A task's loss, with its graph.
+
+    Raises:
+        TaskError: If it is no scalar tensor.
+    """
+    loss = task.loss(model, batch)
+    if not isinstance(loss, Tensor):
+        raise TaskError(f"task {task.name!r}: loss must return a scalar tensor, got {loss!r}.")
+    if loss.numel() != 1:
+        raise TaskError(
+            f"task {task.name!r}: loss must be a scalar, got shape {tuple(loss.shape)}: "
+            "reduce it, for example with .mean()."
+        )
+    return loss
+
+
 def batches(task: Task, seed: int, start_step: int = 0) -> Iterator[Any]:
     """Batches of a task without end, from optimizer step ``start_step`` on.
 

@@ -5,6 +5,7 @@ from lrsearch.tuners._cdat import CDAT as CDAT
 from lrsearch.tuners._clara import CLARA as CLARA
 from lrsearch.tuners._direction import proposed as proposed
 from lrsearch.tuners._line_search import LineSearch as LineSearch
+from lrsearch.tuners._of import tuner_of as tuner_of
 from lrsearch.tuners._page_hinkley import PageHinkley as PageHinkley
 from lrsearch.tuners._references import nesterov_share as nesterov_share
 from lrsearch.tuners._references import path_mean as path_mean
@@ -26,4 +27,5 @@ __all__ = [
     "path_mean_after",
     "path_spread",
     "proposed",
+    "tuner_of",
 ]

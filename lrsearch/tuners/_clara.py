@@ -23,7 +23,6 @@ Atamna, Maus, Kievelitz & Glasmachers 2025 (2508.05408). What differs from the a
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -124,12 +123,13 @@ class CLARA(Tuner):
 
     @torch.no_grad()
     def _units(self, steps: list[Tensor]) -> list[Tensor]:
+        tiny = max((torch.finfo(s.dtype).tiny for s in steps), default=_LEAST)
         if not self.published:  # first to size one: squares of smaller ones may vanish
-            sizes = [max(float(s.abs().amax()), sys.float_info.min) for s in steps]
+            sizes = [max(float(s.abs().amax()), tiny) for s in steps]
             if self.layout == "global":
                 sizes = [max(sizes)] * len(sizes) if sizes else []
             steps = [s / size for s, size in zip(steps, sizes, strict=True)]
-        least = _LEAST if self.published else sys.float_info.min
+        least = _LEAST if self.published else tiny
         if self.layout == "global":
             length = max(norm(steps), least)
             return [s / length for s in steps]

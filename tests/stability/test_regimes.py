@@ -389,3 +389,8 @@ def test_any_readings_give_a_storable_verdict_or_none(readings: list[Reading]) -
             assert verdict.step in {r.step for r in readings}
             assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
             json.dumps(verdict.to_dict(), allow_nan=False)
+
+
+def test_a_tuners_rate_is_not_judged_below_the_edge() -> None:
+    assert below_edge(COLD) is not None
+    assert below_edge(with_all(COLD, tuned=True)) is None

@@ -27,11 +27,13 @@ from lrsearch.exceptions import (
 from lrsearch.integrations.optuna import (
     ATTEMPTS_KEY,
     OptunaHost,
+    best_schedule,
     edge_key,
     readings_of,
     store_edge,
     verdict_of,
 )
+from lrsearch.schedules import get_family
 from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps import (
@@ -350,6 +352,25 @@ def test_the_same_call_again_does_nothing_and_more_trials_go_on(bench: Bench) ->
     bench.sweep(line(), trials=3, listener=story)
     assert [e.number for e in story.ends] == [2]
     assert bench.everything()[0][:2] == before[0]
+
+
+def test_tuners_are_candidates_and_leave_a_schedule(bench: Bench) -> None:
+    space = ScheduleSpace(budget=200, families=("cdat", "clara"))
+    bench.sweep(line(), trials=4, space=space)
+    study = bench.study()
+    rows = leaderboard(study).set_index("trial")
+    assert set(rows["family"]) <= {"cdat", "clara"}
+    finished = [t for t in study.get_trials() if t.state.name == "COMPLETE"]
+    assert len(finished) >= 2  # sigma far above the edge diverges
+    for trial in finished:
+        row = rows.loc[trial.number]
+        per_step = get_family(row["family"]).gradients
+        assert row["cost"] == pytest.approx(per_step, abs=0.25)  # the rest is watching
+        found = best_schedule(study, trial)
+        assert (found.family, found.budget) == ("piecewise", 200)
+        assert found.provenance["tuner"] == row["family"]
+        rates = [r.learning_rate for r in readings_of(trial.user_attrs) if r.learning_rate > 0]
+        assert min(rates) * 0.99 <= found.values().min() <= found.peak <= max(rates) * 1.01
 
 
 def test_no_time_no_trial(bench: Bench) -> None:

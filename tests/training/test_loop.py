@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lrsearch.exceptions import CheckpointError, TaskError
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Schedule, get_family, tuner_families
 from lrsearch.stability import Reading, Verdict
 from lrsearch.tasks import digits
 from lrsearch.training import Task, TrainResult, load_checkpoint, tensor_stream, train
@@ -136,6 +136,23 @@ def test_an_interrupted_run_resumes_bit_for_bit(
     assert steps == list(range(cut + 1, BUDGET + 1))
     assert_equal(resumed, whole)
     assert list(path.parent.iterdir()) == [path]  # no scratch files; it stays until it is stored
+
+
+@pytest.mark.parametrize("family", tuner_families())
+def test_a_run_under_a_tuner_resumes_bit_for_bit(family: str, tmp_path: Path) -> None:
+    tuned = Schedule(family, 0.03, BUDGET)
+    whole = train(small(), tuned, seed=5)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), tuned, seed=5, checkpoint=path, **cut_at(7))
+    torch.manual_seed(99)
+    resumed = train(small(), tuned, seed=5, checkpoint=path)
+    assert resumed.resumed_from == 7
+    assert_equal(resumed, whole)
+    assert resumed.tuner_cost == whole.tuner_cost
+    extra = get_family(family).gradients - 1.0
+    assert whole.tuner_cost == pytest.approx(extra * BUDGET)
+    assert all(reading.tuned and reading.peak is None for reading in whole.readings)
 
 
 def test_interrupted_again_and_again_it_is_still_the_same_run(tmp_path: Path) -> None:

@@ -483,3 +483,17 @@ def test_an_optimizer_without_a_reference_is_refused() -> None:
     optimizer = torch.optim.RMSprop([nn.Parameter(torch.ones(2))])
     with pytest.raises(UnsupportedError, match="SGD, Adam or AdamW"):
         CLARA(optimizer)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit_steps", [False, True])
+def test_a_gradient_of_exactly_zero_moves_nothing_to_nan(
+    dtype: torch.dtype, unit_steps: bool
+) -> None:
+    """A perfect fit in single precision: a direction of nothing is nothing."""
+    w = nn.Parameter(torch.tensor([1.0, 2.0], dtype=dtype))
+    tuner = CLARA(torch.optim.SGD([w], 0.1), unit_steps=unit_steps)
+    for scale in (1.0, 0.0, 0.0, 1.0):
+        tuner.step(lambda scale=scale: (scale * w).sum())
+    assert w.isfinite().all()
+    assert 0 < tuner.next_rate < 0.1

@@ -13,9 +13,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.exceptions import InvalidSpaceError, StudyMismatchError
-from lrsearch.integrations.optuna._attributes import EDGE_PREFIX, plan_of, verdict_of
+from lrsearch.integrations.optuna._attributes import EDGE_PREFIX, plan_of, readings_of, verdict_of
 from lrsearch.integrations.optuna._sampler import EdgeSampler
-from lrsearch.schedules import Schedule, get_family
+from lrsearch.schedules import Schedule, distilled, get_family
 from lrsearch.search import (
     FAMILY,
     MULTIPLIER,
@@ -32,6 +32,9 @@ from lrsearch.stability import Edge
 
 def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Schedule:
     """The schedule of a study's `recommended` trial, with where it comes from.
+
+    Of a trial whose rate a tuner set it is what the tuner did, smoothed
+    (`lrsearch.schedules.distilled`): from then on its cost is not paid again.
 
     Args:
         study: A study whose trials used `ScheduleSpace.suggest`.
@@ -57,13 +60,23 @@ def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Sche
             f"trial {trial.number} of study {study.study_name!r} has no schedule of lrsearch: was "
             "it suggested by ScheduleSpace.suggest?"
         )
-    return plan.schedule(
+    planned = plan.schedule(
         study=study.study_name,
         trial=trial.number,
         metric=trial.values[0] if len(trial.values or ()) == 1 else trial.values,
         direction=[d.name.lower() for d in study.directions],
         seed=trial.user_attrs.get("lrsearch:seed"),
         versions=_versions(),
+    )
+    return _recorded(trial, planned) if planned.tuned else planned
+
+
+def _recorded(trial: FrozenTrial, tuner: Schedule) -> Schedule:
+    """What a tuner did in a trial."""
+    readings = readings_of(trial.user_attrs)
+    steps, rates = [r.step for r in readings], [r.learning_rate for r in readings]
+    return distilled(steps, rates, tuner.budget).with_provenance(
+        **tuner.provenance, tuner=tuner.family, tuner_parameters=dict(tuner.parameters)
     )
 
 

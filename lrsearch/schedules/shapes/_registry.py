@@ -15,6 +15,7 @@ from lrsearch.schedules.shapes._one_cycle import ONE_CYCLE
 from lrsearch.schedules.shapes._piecewise import PIECEWISE
 from lrsearch.schedules.shapes._power import POWER
 from lrsearch.schedules.shapes._step import STEP
+from lrsearch.schedules.shapes._tuned import CDAT, CLARA
 from lrsearch.schedules.shapes._uba import UBA
 from lrsearch.schedules.shapes._wsd import WSD
 
@@ -23,19 +24,26 @@ _CHOSEN = (
     *(POLYNOMIAL, EXPONENTIAL, REX, STEP, INVERSE_SQRT, POWER),
     *(ONE_CYCLE, COSINE_RESTARTS, CYCLIC),
 )
-_FAMILIES = {family.name: family for family in (*_CHOSEN, PIECEWISE, JOIN)}
+_TUNED = (CDAT, CLARA)
+_FAMILIES = {family.name: family for family in (*_CHOSEN, *_TUNED, PIECEWISE, JOIN)}
 
 
 def families() -> tuple[str, ...]:
     """Return the names of the families that a few numbers describe, if any.
 
-    Beside them there are "piecewise" and "join", which are made of data: levels and schedules.
+    Beside them there are "piecewise" and "join", which are made of data: levels and schedules; and
+    tuners.
     """
     return tuple(family.name for family in _CHOSEN)
 
 
+def tuner_families() -> tuple[str, ...]:
+    """Return the names of the tuners that stand beside families, in a search space for example."""
+    return tuple(family.name for family in _TUNED)
+
+
 def get_family(name: str) -> Family:
-    """Return the family of this name, of `families()` or one made of data.
+    """Return the family of this name, of `families()`, a tuner, or one made of data.
 
     Raises:
         InvalidScheduleError: If there is none; the message names those that there are.
