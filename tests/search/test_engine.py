@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lrsearch.schedules import families
@@ -141,7 +141,12 @@ def histories(draw: st.DrawFn) -> tuple[ScheduleSpace, list[TrialRecord]]:
     return space, records
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(
+    max_examples=250,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],  # on a busy machine
+)
 @given(histories(), st.integers(0, 2**32 - 1), st.integers(0, 40))
 def test_proposals_are_always_points_of_the_space(
     history: tuple[ScheduleSpace, list[TrialRecord]], seed: int, number: int
