@@ -247,3 +247,18 @@ def until(found: Tables) -> list[str]:
         cells = [f"{percent(s[0])}, {percent(s[1])}" if s else "" for s in seen]
         lines.append(f"| {document['table']} | {' | '.join(cells)} |")
     return lines
+
+
+def branches(found: Tables) -> list[str]:
+    """What sharing stable phases would save of our sweeps."""
+    documents = _raw(found, "branches")
+    if not documents:
+        return ["Not measured yet."]
+    lines = [
+        "| table | constant or WSD | saved by branches, same rate | rates an octave apart |",
+        "|---|---|---|---|",
+    ]
+    for d in documents:
+        same, near = (percent(v) for v in d["saved"].values())
+        lines.append(f"| {d['table']} | {percent(d['constant or wsd'], 0)} | {same} | {near} |")
+    return lines

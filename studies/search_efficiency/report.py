@@ -51,6 +51,7 @@ def page(found: Tables, title: str) -> list[str]:
         ("Wrong stops", pages_search.stops(found)),
         ("One run alone", pages_search.alone(found)),
         ("What runs are said to be doing", pages_signals.said(found)),
+        ("Trunk and branches", pages_search.branches(found)),
         ("One-shot ways", pages_search.oneshot(found)),
         ("Recommendations trained anew", pages_search.cursed(found)),
         ("The edge beside other scales", pages_signals.transfers(found, constants)),
