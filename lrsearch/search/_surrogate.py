@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dtrtrs
 
 Array = NDArray[np.float64]
 
@@ -120,8 +120,8 @@ class Surrogate:
             left = over - q * points.octaves**2 - points.beliefs
             for ratio in NOISE_RATIO:
                 noise = (q * ratio) ** 2 + (DISTRUST * over) ** 2 + deviations**2
-                root = cholesky(q * q * plain + np.diag(noise), lower=True, check_finite=False)
-                rest = solve_triangular(root, left, lower=True, check_finite=False)
+                root = _factor(q * q * plain + np.diag(noise))
+                rest = _solved(root, left)
                 score = -(rest @ rest) / 2 - np.log(np.diag(root)).sum() - step * step / 2
                 found.append((float(score), _Part(q, root, rest)))
         scores = np.array([score for score, _ in found])
@@ -142,7 +142,7 @@ class Surrogate:
         means, deviations = [], []
         for part in self._parts:
             q = part.curvature
-            seen = solve_triangular(part.root, q * q * across, lower=True, check_finite=False)
+            seen = _solved(part.root, q * q * across)
             means.append(q * at.octaves**2 + at.beliefs + seen.T @ part.rest)
             left = np.maximum(q * q * own - (seen**2).sum(axis=0), 1e-16)
             deviations.append(np.sqrt(left))
@@ -156,11 +156,11 @@ class Surrogate:
             if share == 0:
                 continue
             q = part.curvature
-            seen = solve_triangular(part.root, q * q * across, lower=True, check_finite=False)
+            seen = _solved(part.root, q * q * across)
             mean = q * at.octaves**2 + at.beliefs + seen.T @ part.rest
             left = q * q * own - seen.T @ seen
             # A trillionth of the level's own variance: what rounding leaves of it.
-            root = cholesky(left + 1e-12 * q * q * FLAT * np.eye(len(at)), lower=True)
+            root = _factor(left + 1e-12 * q * q * FLAT * np.eye(len(at)))
             found.append(mean + rng.standard_normal((share, len(at))) @ root.T)
         return np.concatenate(found)
 
@@ -191,3 +191,23 @@ def _variance(a: Points) -> Array:
     """Diagonal of the kernel."""
     linear = 4 * (SPREAD**2 + MISALIGNED**2) * a.octaves**2
     return FLAT + SHARED**2 + OFFSET**2 + OWN**2 + linear
+
+
+def _factor(matrix: Array) -> Array:
+    """Lower Cholesky factor, (n, n).
+
+    Not by `scipy.linalg.cholesky`: there are two dozen in a suggestion, and its checks cost more.
+
+    Raises:
+        LinAlgError: If the matrix is not positive definite.
+    """
+    root, info = dpotrf(matrix, lower=1, clean=1)
+    if info:
+        raise np.linalg.LinAlgError(f"not positive definite: minor {info} of {len(matrix)}")
+    return np.asarray(root)
+
+
+def _solved(root: Array, right: Array) -> Array:
+    """``x`` of ``root x = right``, (n,) or (n, k); the factor is lower triangular."""
+    found, _ = dtrtrs(root, right, lower=1)
+    return np.asarray(found)

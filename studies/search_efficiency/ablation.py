@@ -34,6 +34,7 @@ from lrsearch.search import (
     _engine,
     _evidence,
     _finished,
+    _kinds,
     _locate,
     _space,
     _surrogate,
@@ -147,7 +148,7 @@ def without(lacks: frozenset[str], seed: int = 0) -> Iterator[None]:
     if UNITS in lacks:
         changes.append((_cliff, "GRID", RAW_GRID))
     if DIVERGENCE in lacks:
-        changes += [(_evidence, "Cliff", NoCliff), (_evidence, "_kinds", _bad_where_hot())]
+        changes += [(_evidence, "Cliff", NoCliff), (_kinds, "_kind_of", _bad_where_hot())]
     with ExitStack() as stack:
         for module, name, value in changes:
             stack.enter_context(mock.patch.object(module, name, value))
@@ -166,14 +167,13 @@ def _known_less(lacks: frozenset[str], *shape: Any) -> ShapePoint:
     return replace(found, belief=belief, octaves=0.0 if ALIGNMENT in lacks else found.octaves)
 
 
-def _bad_where_hot() -> Callable[..., dict[str, list[TrialRecord]]]:
+def _bad_where_hot() -> Callable[[TrialRecord], str | None]:
     """Diverged runs count as bad ones, as others do that were stopped."""
-    kinds = _evidence._kinds
+    kind_of = _kinds._kind_of
 
-    def found(records: Any) -> dict[str, list[TrialRecord]]:
-        plain = kinds(records)
-        stopped = sorted(plain["stopped"] + plain["hot"], key=lambda r: r.number)
-        return {**plain, "stopped": stopped, "hot": []}
+    def found(record: TrialRecord) -> str | None:
+        kind = kind_of(record)
+        return "stopped" if kind == "hot" else kind
 
     return found
 

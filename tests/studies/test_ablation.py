@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lrsearch.search import _cliff, _engine, _evidence, _finished, _locate, _space, _surrogate
+from lrsearch.search import (
+    _cliff,
+    _engine,
+    _evidence,
+    _finished,
+    _kinds,
+    _locate,
+    _space,
+    _surrogate,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +36,7 @@ def narrowed(make: Any) -> Any:
 
 
 def everything() -> tuple[Any, ...]:
-    modules = (_cliff, _engine, _evidence, _finished, _locate, _space, _surrogate)
+    modules = (_cliff, _engine, _evidence, _finished, _kinds, _locate, _space, _surrogate)
     return tuple(dict(vars(module)) for module in modules)
 
 
