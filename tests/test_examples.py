@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,21 @@ def test_every_example_is_run_here_and_short() -> None:
         "own_task.py",
         "ray_cluster.py",
         "torchrun.py",
+        "tuner.py",
     }
     assert all(text.count("\n") < 150 for text in scripts.values())
+
+
+def test_tuner(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "tuner.py")
+    said = run(tmp_path, sys.executable, "-W", "error", script, "--steps", "60")
+    greedy = re.search(r"sigma 1, step +60: loss ([\d.]+), .* cost 210 gradients", said)
+    again = re.search(r"without it: loss ([\d.]+), cost 60 gradients", said)
+    assert greedy is not None
+    assert again is not None
+    assert max(float(greedy[1]), float(again[1])) < 0.3
+    schedule = Schedule.load(tmp_path / "schedule.json")
+    assert (schedule.family, schedule.budget) == ("piecewise", 60)
 
 
 @pytest.mark.distributed
