@@ -6,6 +6,7 @@ from typing import Any
 import features
 import forecasts
 import grid
+import laws
 import measures
 import numpy as np
 import raw
@@ -99,6 +100,10 @@ def linear(found: Tables) -> list[str]:
     for model in features.MODELS:
         cells = [f"{np.mean(list(by_model[model].values())):.4f}" for by_model in rungs.values()]
         lines.append(f"| {model} | {' | '.join(cells)} |")
+    if laws.PATH.exists():
+        by_law = next(s for s in raw.load(laws.PATH).values() if set(s["2"]) == names)
+        cells = [f"{np.mean(list(by_law[rung].values())):.4f}" for rung in rungs]
+        lines.append(f"| multi-power law of each run, as it is | {' | '.join(cells)} |")
     return lines
 
 

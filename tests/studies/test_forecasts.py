@@ -39,3 +39,16 @@ def test_an_offset_is_fitted_and_scored_by_its_own_width(forecasts, table) -> No
     worse = {"validation loss": {"8": (offset + 1.0, width)}}
     off = forecasts.measured(table, worse, 2)["signals"]["validation loss"]["8"]
     assert off["log_score"] < row["log_score"]
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "wsd", "constant"])
+def test_a_run_that_follows_the_law_is_foretold_by_it(load, study, shape: str) -> None:
+    laws = load("laws")
+    law = (0.5, 0.3, 10.0)
+    losses = 1.0 + 0.2 * laws.basis(shape, 500, law)
+    run = study.table.Run({"loss": losses}, final=losses[-1], test=1.0, diverged_at=0, start=(2, 0))
+    for rung in laws.RUNGS[1:]:
+        assert laws.forecast(run, shape, 500, rung, law) == pytest.approx(math.log(losses[-1]))
+    rising = study.table.Run({"loss": losses[::-1]}, 1.0, 1.0, 0, (2, 0))
+    seen = losses[::-1][1:8]
+    assert laws.forecast(rising, shape, 500, 8, law) == pytest.approx(math.log(seen.mean()))
