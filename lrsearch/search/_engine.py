@@ -4,7 +4,8 @@
    the first trial; the alignment has divided the shapes' relative optimum out, so that all families
    share a basin, and neighbouring shapes their level (`_shapes`).
 2. Expected improvement (Jones et al. 1998) over the least expected loss of what has been tried,
-   times the probability that the run does not diverge (`_cliff`).
+   times the probability that the run does not diverge (`_cliff`), over what the run costs: a step
+   of a tuner may cost more than a gradient.
 3. A run that was stopped as too hot tells where the cliff is; one that was stopped for another
    reason counts as a bad one, roughly. A running one counts as what is expected of it (Ginsbourger
    et al. 2010, "kriging believer"), which keeps parallel workers apart (`_evidence`).
@@ -105,15 +106,16 @@ def _guess(known: Evidence, at: Located) -> Array:
         score = -known.surrogate.mean(at.points) / CURVATURE
     else:
         score = -((at.points.octaves / SPREAD) ** 2) / 2 - at.points.beliefs / CURVATURE
+    score = score - np.log(at.costs)
     return score + np.log(known.cliff.holds(at.peaks)) if known.cliff.seen else score
 
 
 def _improvement(known: Evidence, at: Located) -> Array:
-    """Expected improvement on the least expected loss so far, in log loss."""
+    """Expected improvement on the least expected loss so far, in log loss, per unit of cost."""
     assert known.surrogate is not None
     least = known.surrogate.mean(known.tried).min()
     means, deviations = known.surrogate.predict(at.points)
     z = (least - means) / deviations
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     each = deviations * (z * ndtr(z) + density)
-    return np.asarray((known.surrogate.weights @ each) * known.cliff.holds(at.peaks))
+    return np.asarray((known.surrogate.weights @ each) * known.cliff.holds(at.peaks) / at.costs)

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 # Taken for granted where losses do not tell: half of a sweep's runs are worse than its best by this
 # log loss, and a point that all others dominate by that.
 TYPICAL, FRONT = 0.1, 0.3
+SMALLEST = 1e-300  # of the largest difference, or of one: what a difference may be divided by
 
 
 def level_share(records: Sequence[TrialRecord]) -> float:
@@ -42,9 +43,10 @@ def levels(records: Sequence[TrialRecord]) -> Array:
         return np.asarray(FRONT * (below & strictly).mean(axis=0))
     least = float(values.min())
     over, typical = values[:, 0] - least, _typical(values[:, 0])
+    floor = SMALLEST * max(1.0, float(over.max()))  # a quotient by less overflows
     if least > 0:
-        return np.log1p(over / max(least, typical))
-    return np.asarray(over * (TYPICAL / typical)) if typical > 0 else over
+        return np.log1p(over / max(least, typical, floor))
+    return np.asarray(over * (TYPICAL / max(typical, floor))) if typical > 0 else over
 
 
 def _typical(values: Array) -> float:

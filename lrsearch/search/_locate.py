@@ -17,10 +17,11 @@ REMEMBERED = 4096  # shapes
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Points, and the octaves of their peaks over the edge, (n,)."""
+    """Points, the octaves of their peaks over the edge (n,), and what a step costs there (n,)."""
 
     points: Points
     peaks: Array
+    costs: Array
 
 
 def placed(shapes: Sequence[ShapePoint], octaves: Array, study: int = 0) -> Points:
@@ -61,7 +62,8 @@ class Locator:
 
     def _located(self, shapes: Sequence[ShapePoint], octaves: Array) -> Located:
         peaks = octaves + np.array([shape.octaves for shape in shapes])
-        return Located(placed(shapes, octaves), peaks)
+        costs = np.array([shape.cost for shape in shapes])
+        return Located(placed(shapes, octaves), peaks, costs)
 
     def _shape(self, values: Mapping[str, Any]) -> ShapePoint:
         key = tuple(item for item in values.items() if item[0] != MULTIPLIER)

@@ -55,11 +55,13 @@ class ShapePoint:
         place: Its coordinates, (PLACES,); distances are in units of `LENGTH`.
         belief: Log loss that it is believed to lose, before any trial.
         octaves: Its alignment, log2.
+        cost: Gradients of a step.
     """
 
     place: Array
     belief: float
     octaves: float
+    cost: float = 1.0
 
 
 def shape_point(family: str, parameters: Mapping[str, Any], warmup: float = 0.0) -> ShapePoint:
@@ -67,7 +69,7 @@ def shape_point(family: str, parameters: Mapping[str, Any], warmup: float = 0.0)
     known = _known(family, tuple(sorted(parameters.items())))
     tuner = APART * (1 + tuner_families().index(family)) if get_family(family).tuned else 0.0
     place = np.append(known.place, [warmup / WARMUP_LENGTH, tuner])
-    return ShapePoint(place, known.belief, known.octaves)
+    return ShapePoint(place, known.belief, known.octaves, get_family(family).gradients)
 
 
 @lru_cache(maxsize=4096)

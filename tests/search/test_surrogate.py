@@ -166,3 +166,14 @@ def test_levels_of_negative_objectives_are_relative_to_the_median() -> None:
 def test_levels_of_several_objectives_count_who_dominates() -> None:
     found = levels([record(0.0, 1.0), record(1.0, 0.0), record(1.0, 1.0), record(2.0, 2.0)])
     np.testing.assert_allclose(found, np.array([0, 0, 2, 3]) / 4 * FRONT)
+
+
+@pytest.mark.parametrize("values", [(5e-324, 1.0, 2.0), (-1.0, -1.0 + 5e-324, 3.0), (0.0, 5e-324)])
+def test_levels_of_next_to_nothing_stay_finite(values: tuple[float, ...]) -> None:
+    records = [
+        TrialRecord(number=i, state="complete", values=(value,)) for i, value in enumerate(values)
+    ]
+    with np.errstate(all="raise", under="ignore"):
+        found = levels(records)
+    assert np.isfinite(found).all()
+    assert found[0] == 0.0 <= found.min()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,17 @@ def test_what_a_tuner_lost_says_little_of_schedules() -> None:
     tried = [record.parameters[FAMILY] for record in records]
     assert tried.count("linear") >= 8
     assert tried[-4:] == ["linear"] * 4
+
+
+def test_a_dear_tuner_must_promise_more() -> None:
+    """Of two tuners of which nothing is known, the cheap one is tried first, and more often."""
+    space = ScheduleSpace(100, families=("cdat", "clara"))
+    assert {Engine(space, seed).ask(0, [])[FAMILY] for seed in range(5)} == {"clara"}
+    engine, records = Engine(space, 0), list[TrialRecord]()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        values = engine.ask(number, records)
+        loss = (1.0 + 0.05 * float(rng.standard_normal()),)
+        records.append(TrialRecord(number=number, state="complete", parameters=values, values=loss))
+    tried = [record.parameters[FAMILY] for record in records]
+    assert tried.count("cdat") < tried.count("clara")
