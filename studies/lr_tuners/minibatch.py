@@ -66,7 +66,8 @@ def run(problem: Problem, kind: str, size: int, seed: int, how: dict[str, float]
     for step in range(1, problem.steps + 1):
         batch = next(stream)
         loss = float(tuner.step(lambda b=batch: problem.loss(model, b)))
-        if tuner.reading is None or not tuner.reading.finite or loss > HOPELESS * first:
+        gone = "rate" in how and loss > HOPELESS * first
+        if gone or tuner.reading is None or not tuner.reading.finite:
             break
         rates.append(tuner.learning_rate)
         if step in tail:

@@ -2,7 +2,7 @@
 
     python studies/lr_tuners/short_long.py [--quick] [--out FOLDER] [PROBLEM-OPTIMIZER-SEED ...]
 
-Resumes: a cell whose file exists is skipped. Symbols as in `lrsearch.tuners`.
+Resumes run by run. Symbols as in `lrsearch.tuners`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def follow(problem: Problem, tuner: Tuner, model: Any, batch: Any, *, look: bool
         losses.append(float(tuner.step(lambda: problem.loss(model, batch))))
         reading = tuner.reading
         assert reading is not None
-        if not reading.finite or losses[-1] > HOPELESS * losses[0]:
+        if not reading.finite or (not look and losses[-1] > HOPELESS * losses[0]):
             break
         if look and step % every == 0:
             seen.append([step, reading.learning_rate, losses[-1], reading.gradient_norm,
@@ -134,21 +134,35 @@ def _beyond(k: int, best: int, found: dict[int, float]) -> bool:
     return any(best < i < k and math.isinf(loss) for i, loss in found.items())
 
 
-def cell(problem: Problem, kind: str, seed: int, sigmas: tuple[float, ...]) -> dict[str, Any]:
-    tried = dict(constants(problem, kind, seed))
-    runs = [{"rule": "constant", "value": 2.0**k, **result} for k, result in tried.items()]
-    usual, other = ("capped", "cdat") if kind in CAPPED else ("cdat", "capped")
-    rules = [("line", 0.0), *((usual, s) for s in sigmas), (other, 2.0)]
-    for rule, value in rules:
-        runs.append({"rule": rule, "value": value, **run(problem, kind, seed, rule, value)})
-    return {
+def rules(kind: str, quick: bool) -> list[tuple[str, float]]:
+    """Tuners and their scales: the usual form of CDAT at all, the other one at some."""
+    sigmas = (1.0, 2.0) if quick else SIGMAS.get(kind, FEWER)
+    if kind in CAPPED:
+        return [("line", 0.0), *(("capped", s) for s in sigmas), ("cdat", 2.0)]
+    return [("line", 0.0), *(("cdat", s) for s in sigmas), ("capped", 1.0), ("capped", 2.0)]
+
+
+def fill(path: Path, problem: Problem, kind: str, seed: int, quick: bool) -> None:
+    """Make the runs that the cell's file lacks."""
+    cell: dict[str, Any] = {
         "problem": problem.name,
         "optimizer": kind,
         "seed": seed,
         "steps": problem.steps,
-        "runs": runs,
+        "runs": [],
         "environment": environment(),
     }
+    cell = read(path) if path.exists() else cell
+    done = {(r["rule"], r["value"]) for r in cell["runs"]}
+    if not done:
+        tried = dict(constants(problem, kind, seed))
+        cell["runs"] += [{"rule": "constant", "value": 2.0**k, **r} for k, r in tried.items()]
+        write(path, cell)
+    for rule, value in rules(kind, quick):
+        if (rule, value) not in done:
+            result = run(problem, kind, seed, rule, value)
+            cell["runs"].append({"rule": rule, "value": value, **result})
+            write(path, cell)
 
 
 def wanted(quick: bool) -> list[str]:
@@ -169,14 +183,11 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     for label in options.cells or wanted(options.quick):
         path = options.out / (label.replace("/", "_") + ".json.gz")
-        if path.exists():
-            continue
         if options.until and time.strftime("%H:%M") >= options.until:
             break
         name, kind, seed = label.split("/")
-        sigmas = (1.0, 2.0) if options.quick else SIGMAS.get(kind, FEWER)
         begun = time.perf_counter()
-        write(path, cell(PROBLEMS[name], kind, int(seed), sigmas))
+        fill(path, PROBLEMS[name], kind, int(seed), options.quick)
         best = sorted((r["final"] or math.inf, r["rule"], r["value"]) for r in read(path)["runs"])
         print(f"{label}: {time.perf_counter() - begun:.0f} s", best[:3], flush=True)
 
