@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from statistics import fmean, median
 from typing import Any
 
-from spirals import spiral_rows
+from spirals import EQUAL, spiral_rows
 
 TUNED = {"line": "line search", "cdat": "CDAT {:g}", "capped": "CDAT {:g} capped"}
 STEP, LOSS, TYPICAL, RATE, TOP, NORM, COST = range(7)
+FLOOR = 1e-10  # cross-entropy in single precision ends as zero somewhere under it
 Run = dict[str, Any]
 
 
@@ -75,7 +76,10 @@ def table(cells: list[dict], title: str, text: str, value: Any, form: str) -> li
 
 
 def log_ratio(a: float | None, b: float | None) -> float | None:
-    return None if not a or not b else math.log2(a / b)
+    """Octaves; what is below `FLOOR` counts as it."""
+    if a is None or b is None or min(a, b) < 0:
+        return None
+    return math.log2(max(a, FLOOR) / max(b, FLOOR))
 
 
 def crossing(_: dict, run: Run, constant: Run) -> float | None:
@@ -153,6 +157,40 @@ def constant_rows(cells: list[dict]) -> list[str]:
     return lines
 
 
+COUNTS = """
+## In how many runs
+
+Of all problems, optimizers and seeds. Ahead: lower loss than the best constant rate at that share of
+the steps. Ends: by more or less than 5 % of the constant's final loss. Sharper, slower: by half an
+octave or more from a tenth of the steps to the end. On edge: the product's median over the second
+half between 0.8 and 1.25.
+
+| rule | runs | ahead at 1 % | 2 % | 5 % | 20 % | ends better | as good | worse | not finite | sharper | slower | on edge |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|"""  # noqa: E501
+
+
+def count_rows(cells: list[dict]) -> list[str]:
+    lines = COUNTS.split("\n")
+    for rule in rules(cells):
+        found = [(c, r, b) for c, r, b in pairs(cells) if name_of(r) == rule]
+        row = [len(found)]
+        for share in (0.01, 0.02, 0.05, 0.2):
+            row.append(sum((early(share)(*f) or 0.0) < 0.0 for f in found))
+        ended = [f for f in found if f[1]["final"] is not None]
+        ratios = [r["final"] / b["final"] for _, r, b in ended]
+        row += [
+            sum(x < 1 - EQUAL for x in ratios),
+            sum(1 - EQUAL <= x <= 1 + EQUAL for x in ratios),
+            sum(x > 1 + EQUAL for x in ratios),
+            len(found) - len(ended),
+            sum((drift(TOP)(*f) or 0.0) >= 0.5 for f in ended),
+            sum((drift(RATE)(*f) or 0.0) <= -0.5 for f in ended),
+            sum(0.8 <= (product(*f) or 0.0) <= 1.25 for f in ended),
+        ]
+        lines.append(f"| {rule} | " + " | ".join(map(str, row)) + " |")
+    return lines
+
+
 COURSE = """
 ## Course of the rate
 
@@ -188,7 +226,7 @@ def rate_at(run: Run, step: float) -> float:
 def full_batch(cells: list[dict]) -> list[str]:
     """Part A."""
     octaves = "{:+.2f}"
-    lines = constant_rows(cells)
+    lines = constant_rows(cells) + count_rows(cells)
 
     def add(title: str, text: str, value: Any, form: str = octaves) -> None:
         lines.extend(table(cells, title, text, value, form))
@@ -196,7 +234,7 @@ def full_batch(cells: list[dict]) -> list[str]:
     add(
         "Final loss against the constant, equal steps",
         "log2 of the mean loss of the last 5 % of steps over the best constant's; below 0 is"
-        " better. Mean over seeds and range; none: not finite.",
+        " better. Mean over seeds and range; none: not finite. Losses under 1e-10 count as 1e-10.",
         lambda c, r, b: log_ratio(r["final"], b["final"]),
     )
     add(
