@@ -26,6 +26,7 @@ MOVED = 0.5  # octaves over a window that are a trend
 FLAT = 0.02  # natural log of the loss over a window that is none
 STUCK = 0.8  # of the loss at the start: averaged weights that keep it would not be good if annealed
 EXTREME = 500.0  # octaves: no number of a run is larger, and none of them overflows
+SHORT = 0.9  # a tuner that keeps rho above it holds the run at the edge, as sigma 2 does
 GROWING = 0.25  # octaves that a gradient norm may rise by in a spiral
 
 
@@ -33,11 +34,12 @@ def phase(readings: Sequence[Reading]) -> Verdict:
     """What a run is doing by its last readings; never stops it.
 
     Regimes, the first that fits: short-sighted spiral (a tuner's rate falls as the sharpness rises,
-    rho at most 1 and steady, gradients not growing), warming (the rate rises), annealing (it falls
-    by plan), chaotic (rho above 2, loss not falling, averaged weights near the start's loss),
-    plateau (the loss stays), progressive sharpening (rho below the edge and rising), below the
-    edge, at the edge. ``training`` where too little is known. A sharpness that is stale is
-    extrapolated in the log to the last reading's step, by no more than a window.
+    rho steady and below the edge, gradients not growing; rho of eigenvalues where they are read),
+    warming (the rate rises), annealing (it falls by plan), chaotic (rho above 2, loss not falling,
+    averaged weights near the start's loss), plateau (the loss stays), progressive sharpening (rho
+    below the edge and rising), below the edge, at the edge. ``training`` where too little is known.
+    A sharpness that is stale is extrapolated in the log to the last reading's step, by no more than
+    a window.
 
     Args:
         readings: In order of their steps.
@@ -137,7 +139,11 @@ def _spiral(seen: _Window) -> Verdict | None:
     rate, sharp = seen.moved(_rate_of), seen.moved(lambda r: r.sharpness)
     gradient = seen.moved(lambda r: r.gradient_norm)
     now = seen.rho
-    if rate is None or sharp is None or now is None or now[0] > 1.0:
+    if rate is None or sharp is None or now is None:
+        return None
+    tops = [r.rho_top for r in seen.readings if r.rho_top is not None]
+    rho = median(tops) if len(tops) >= FEWEST else now[0]
+    if rho > SHORT:
         return None
     if -rate < MOVED or sharp < MOVED or abs(rate + sharp) > 0.5 * -rate:
         return None
@@ -147,11 +153,11 @@ def _spiral(seen: _Window) -> Verdict | None:
         seen,
         "short-sighted spiral",
         f"short-sighted spiral: the rate fell by {-rate:.1f} octaves in {seen.span} steps while "
-        f"the sharpness rose by {sharp:.1f}, rho {now[0]:.2g} below the edge, gradients not "
+        f"the sharpness rose by {sharp:.1f}, rho {rho:.2g} below the edge, gradients not "
         "growing: the tuner makes its steps shorter, and the loss sharper for it",
         rate_octaves=rate,
         sharpness_octaves=sharp,
-        rho=now[0],
+        rho=rho,
     )
 
 

@@ -94,12 +94,26 @@ def test_a_planned_fall_is_no_spiral() -> None:
     [
         {"gradient": lambda t: 2 ** (5 * t)},  # gradients grow: it still moves somewhere
         {"rho": lambda t: 1.3},  # at the edge: the sharpness is held back
+        {"rho": lambda t: 1.0},  # as a tuner of sigma 2 has it by construction
         {"rho": lambda t: 0.5 * 2 ** (-9 * t)},  # the sharpness does not rise
         {"rate": lambda t: 0.1},  # the rate does not fall
     ],
 )
 def test_what_lacks_one_sign_is_no_spiral(changes) -> None:
     assert phase(spiral(**changes)).regime != "short-sighted spiral"
+
+
+def test_eigenvalues_tell_better_than_a_tuners_own_quotient() -> None:
+    def with_top(readings: list[Reading], rho: float) -> list[Reading]:
+        return [
+            replace(r, top_sharpness=2.0 * rho / r.learning_rate, top_threshold=2.0)
+            for r in readings
+        ]
+
+    assert phase(with_top(spiral(), 0.6)).regime == "short-sighted spiral"
+    assert phase(with_top(spiral(), 1.0)).regime != "short-sighted spiral"
+    held = spiral(rho=lambda t: 1.0)
+    assert phase(with_top(held, 0.6)).trend["rho"] == pytest.approx(0.6)
 
 
 def test_a_spiral_is_seen_within_15_percent_of_the_budget_after_its_onset() -> None:
