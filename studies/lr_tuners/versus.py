@@ -19,7 +19,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ EVALUATION = (
 )  # fmt: skip
 FIRST_SEED = 100  # of no recorded run
 HOPELESS = 1.0  # regrets are cut here where settings are chosen
+NEAR = 0.05  # of the best mean regret: such settings get more seeds
 MARKS = 20
 Make = Callable[[Judged, nn.Module, Optimizer], Tuner]
 
@@ -78,18 +79,20 @@ def salera(task: Judged, model: nn.Module, optimizer: Optimizer, gain: float) ->
 # tuner -> setting -> start rate over the usual one, and how it is made
 SETTINGS: dict[str, dict[str, tuple[float, Make]]] = {
     "constant": {f"start {x:g}": (x, of(Constant)) for x in (1.0, 0.1)},
-    "CDAT": {f"sigma {s:g}": (1.0, of(CDAT, sigma=s, decay=0.9)) for s in (0.5, 1.0, 1.5, 2.0)},
+    "CDAT": {
+        f"sigma {s:g}": (1.0, of(CDAT, sigma=s, decay=0.9)) for s in (0.25, 0.5, 1.0, 1.5, 2.0)
+    },
     "CLARA": {
         f"damping {d:g}, start {x:g}": (x, of(CLARA, damping=d))
-        for d in (1e-3, 1e-2)
+        for d in (1e-3, 1e-2, 3e-2)
         for x in (1.0, 0.1)
     },
     "SALERA": {
         f"gain {c:g}, start {x:g}": (x, partial(salera, gain=c))
-        for c in (3e-7, 3e-6)
+        for c in (3e-7, 3e-6, 3e-5)
         for x in (1.0, 0.1)
     },
-    "Polyak": {f"scale {s:g}": (0.01, of(Polyak, scale=s)) for s in (0.5, 1.0, 2.0, 5.0)},
+    "Polyak": {f"scale {s:g}": (0.01, of(Polyak, scale=s)) for s in (0.5, 1.0, 2.0, 5.0, 10.0)},
     "hypergradient": {
         f"beta {b:g}, start {x:g}": (x, of(Hypergradient, beta=b))
         for b in (0.01, 0.03)
@@ -185,8 +188,8 @@ def regrets(function: str, tuner: str, setting: str) -> list[float]:
     return [math.log(float(run["test"])) - best for run in runs]
 
 
-def freeze() -> None:
-    """For each tuner the setting with the least mean regret, cut at `HOPELESS`, seeds averaged."""
+def mean_regrets() -> dict[str, dict[str, float]]:
+    """Tuner -> setting -> mean over development tasks and seeds, each regret cut at `HOPELESS`."""
     table: dict[str, dict[str, float]] = {}
     for tuner, settings in SETTINGS.items():
         for setting in settings:
@@ -195,6 +198,25 @@ def freeze() -> None:
                 found = regrets(function, tuner, setting)
                 means.append(float(np.mean([min(r, HOPELESS) for r in found or [math.inf]])))
             table.setdefault(tuner, {})[setting] = round(float(np.mean(means)), 5)
+    return table
+
+
+def develop(functions: Sequence[str], seeds: int) -> None:
+    """One seed of every setting; further ones of those within `NEAR` of their tuner's best."""
+    for function in functions:
+        for tuner, settings in SETTINGS.items():
+            for setting in settings:
+                fill(function, tuner, setting, 1)
+    for tuner, means in mean_regrets().items():
+        for setting, mean in means.items():
+            if mean <= min(means.values()) + NEAR:
+                for function in functions:
+                    fill(function, tuner, setting, seeds)
+
+
+def freeze() -> None:
+    """For each tuner the setting with the least mean regret."""
+    table = mean_regrets()
     chosen = {tuner: min(means, key=lambda s: means[s]) for tuner, means in table.items()}
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
     document = {
@@ -216,10 +238,7 @@ def main() -> None:
     if options.freeze:
         freeze()
     if options.development:
-        for function in options.tasks or DEVELOPMENT:
-            for tuner, settings in SETTINGS.items():
-                for setting in settings:
-                    fill(function, tuner, setting, options.seeds)
+        develop(options.tasks or DEVELOPMENT, options.seeds)
     if options.evaluation:
         if not FROZEN.exists():
             raise SystemExit("freeze the settings first: --freeze.")
