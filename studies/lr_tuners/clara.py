@@ -55,6 +55,7 @@ METHODS: dict[str, Method] = {
     "adam": (optim.Adam, None),
     "adam clara": (optim.Adam, {}),
     "adam clara unit": (optim.Adam, {"unit_steps": True}),
+    "adam clara 2 sigma": (optim.Adam, {"damping": None}),
     "adam clara sgd reference": (optim.Adam, {"reference": "sgd"}),
 }
 FEWER = {
@@ -62,7 +63,7 @@ FEWER = {
         "sgd", "sgd clara", "sgd clara unit",
         "adam", "adam clara", "adam clara unit", "adam clara sgd reference",
     ),
-    LONG: ("sgd", "sgd clara", "adam", "adam clara", "adam clara sgd reference"),
+    LONG: ("adam", "adam clara", "adam clara sgd reference", "sgd", "sgd clara"),
 }  # fmt: skip
 Pair = tuple[Tensor, Tensor]
 

@@ -44,9 +44,11 @@ def good(means: np.ndarray, best: float) -> tuple[int, int]:
     return int(near.sum()), longest
 
 
-def error(values: np.ndarray) -> float:
-    """Standard error over seeds."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+def apart(values: np.ndarray) -> str:
+    """Mean and standard error over seeds."""
+    if len(values) < 2:
+        return f"{values.mean():+.1f}, one seed"
+    return f"{values.mean():+.1f} +- {np.std(values, ddof=1) / np.sqrt(len(values)):.1f}"
 
 
 def plain_of(method: str) -> str:
@@ -69,12 +71,12 @@ def summary(name: str, found: Documents) -> list[str]:
         means, top = values.mean(axis=1), int(np.argmax(values.mean(axis=1)))
         _, plain = accuracies(found[plain_of(method)])
         own = plain[int(np.argmax(plain.mean(axis=1)))]
-        apart = values[top] - own if values.shape[1] == len(own) else np.array([np.nan])
+        shared = min(len(own), values.shape[1])
         count, row = good(means, means[top])
         other, _ = good(means, float(own.mean()))
         lines.append(
             f"| {method} | {means[top]:.1f} ({rates[top]:.0e}) "
-            f"| {apart.mean():+.1f} +- {error(apart):.1f} | {means.min():.1f} "
+            f"| {apart(values[top][:shared] - own[:shared])} | {means.min():.1f} "
             f"| {count}, {row} | {other} |"
         )
     return [*lines, ""]
@@ -119,9 +121,9 @@ def average(every: dict[str, Documents]) -> list[str]:
                 (means.max(), means.max() - plain.max(), means.min(), means.mean(),
                  good(means, means.max())[0])
             )  # fmt: skip
-        best, apart, worst, mean, count = np.mean(rows, axis=0)
+        best, gain, worst, mean, count = np.mean(rows, axis=0)
         lines.append(
-            f"| {method} | {best:.1f} | {apart:+.1f} | {worst:.1f} | {mean:.1f} | {count:.1f} |"
+            f"| {method} | {best:.1f} | {gain:+.1f} | {worst:.1f} | {mean:.1f} | {count:.1f} |"
         )
     return [*lines, ""]
 

@@ -23,7 +23,7 @@ ONESHOT = (
     "range test (lowest / 10) + cosine",
 )
 SWEEPS = ("ours", "tpe [edge]", "tpe [wide]")
-COSTS = (3, 10, 40)
+EARLY, COSTS = ("1", "2", "3.5"), ("3", "10", "40")  # ours here, the judge's
 DRAWS = 4000
 Column = dict[str, list[float]]  # function of tasks.py -> regrets
 
@@ -50,15 +50,19 @@ def ours(tuner: str, chosen: dict[str, str], functions: list[str]) -> tuple[Colu
     return found, float(np.median(costs)) if costs else math.nan
 
 
-def sweep(method: str, cost: int, functions: list[str]) -> Column:
+def sweep(method: str, cost: str, functions: list[str]) -> Column:
     """Regrets of what sweeps recommend at a cost; infinite where they have nothing yet."""
     from compare import path_of
 
     found = {}
     for function in functions:
         path = path_of(function.replace("_", "-"), method, 1)
-        if path.exists():
-            each = judge.load(path)["recommended"][str(cost)]
+        if cost in EARLY:
+            early = versus.load(function, "sweeps").get(method)
+            if early is not None:
+                found[function] = numbers(early[cost])
+        elif path.exists():
+            each = judge.load(path)["recommended"][cost]
             found[function] = [math.inf if one is None else float(one[3]) for one in each]
     return found
 
@@ -117,9 +121,9 @@ def table(functions: list[str], chosen: dict[str, str]) -> list[str]:
         found, cost = oneshot(way, functions)
         lines.append(row(way, f"{cost:.2f}", found, functions))
     for method in SWEEPS:
-        for cost in COSTS:
+        for cost in sorted((*EARLY, *COSTS), key=float):
             if found := sweep(method, cost, functions):
-                lines.append(row(f"sweep: {method}", str(cost), found, functions))
+                lines.append(row(f"sweep: {method}", cost, found, functions))
     return [*lines, ""]
 
 
