@@ -243,8 +243,10 @@ def main() -> None:
         if not FROZEN.exists():
             raise SystemExit("freeze the settings first: --freeze.")
         chosen = json.loads(FROZEN.read_text())["chosen"]
+        runs = [*chosen.items(), (SHORT, chosen["CDAT"])]
+        runs += [("constant", each) for each in SETTINGS["constant"]]  # controls: all of them
         for function in options.tasks or (*DEVELOPMENT, *EVALUATION):
-            for tuner, setting in {**chosen, SHORT: chosen["CDAT"]}.items():
+            for tuner, setting in dict.fromkeys(runs):
                 fill(function, tuner, setting, options.seeds)
     if options.quick:
         task = tasks.fashion_sgd(20)

@@ -39,9 +39,8 @@ def numbers(values: list[Any]) -> list[float]:
     return [float(value) for value in values]
 
 
-def ours(tuner: str, chosen: dict[str, str], functions: list[str]) -> tuple[Column, float]:
+def ours(tuner: str, setting: str, functions: list[str]) -> tuple[Column, float]:
     """Regrets of a tuner, and its cost in full runs."""
-    setting = chosen["CDAT" if tuner == versus.SHORT else tuner]
     found, costs = {}, []
     for function in functions:
         found[function] = versus.regrets(function, tuner, setting)
@@ -76,23 +75,26 @@ def oneshot(way: str, functions: list[str]) -> tuple[Column, float]:
     return found, float(np.median(costs))
 
 
-def best_constant(functions: list[str]) -> Column:
-    """The best cell of constant rate of each table: what tuning without a schedule can reach."""
+def recorded(functions: list[str], shape: str, *, best: bool) -> Column:
+    """Truth of a shape in the table, at its best rate or at the usual one; nothing is searched."""
     found = {}
     for function, table in judge.recorded(functions).items():
-        found[function] = [
-            min(mu for cell, mu in table.truth.items() if cell[0] == "constant") - table.best
-        ]
+        mus = [mu for cell, mu in table.truth.items() if cell[0] == shape]
+        own = min(mus) if best else table.truth[table.snap(shape, versus.usual(function))]
+        found[function] = [own - table.best]
     return found
 
 
 def interval(medians: list[float]) -> str:
-    """Median over tasks, and its 95 % interval over resampled tasks."""
+    """Median over tasks; its 95 % interval over resampled tasks where there are three."""
     if not medians:
         return "none"
+    middle = percent(float(np.median(medians)))
+    if len(medians) < 3:
+        return f"{middle} of {len(medians)}"
     draws = np.random.default_rng(0).choice(medians, (DRAWS, len(medians)))
     low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975), method="nearest")
-    return f"{percent(float(np.median(medians)))} ({percent(low)} to {percent(high)})"
+    return f"{middle} ({percent(low)} to {percent(high)}) of {len(medians)}"
 
 
 def row(label: str, cost: str, column: Column, functions: list[str]) -> str:
@@ -109,14 +111,18 @@ def row(label: str, cost: str, column: Column, functions: list[str]) -> str:
 
 def table(functions: list[str], chosen: dict[str, str]) -> list[str]:
     lines = [
-        "| what | full runs | " + " | ".join(functions) + " | median of tasks (95 %) |",
+        "| what | full runs | " + " | ".join(functions) + " | median of tasks (95 %) of how many |",
         "|---" * (len(functions) + 3) + "|",
     ]
-    for tuner in (*chosen, versus.SHORT):
-        found, cost = ours(tuner, chosen, functions)
-        setting = chosen["CDAT" if tuner == versus.SHORT else tuner]
+    for shape in ("constant", "cosine"):
+        for best, words in ((False, "usual rate"), (True, "its best rate")):
+            column = recorded(functions, shape, best=best)
+            lines.append(row(f"{shape}, {words}", "-" if best else "1.00", column, functions))
+    runs = [("constant", setting) for setting in versus.SETTINGS["constant"]]
+    runs += [(tuner, setting) for tuner, setting in chosen.items() if tuner != "constant"]
+    for tuner, setting in [*runs, (versus.SHORT, chosen["CDAT"])]:
+        found, cost = ours(tuner, setting, functions)
         lines.append(row(f"**{tuner}**, {setting}", f"{cost:.2f}", found, functions))
-    lines.append(row("best constant rate of the table", "-", best_constant(functions), functions))
     for way in ONESHOT:
         found, cost = oneshot(way, functions)
         lines.append(row(way, f"{cost:.2f}", found, functions))
