@@ -118,10 +118,12 @@ class _Window:
         last, thresholds = self.last, [r.threshold for r in self.readings if r.threshold]
         if not thresholds or last.learning_rate <= 0:
             return None
-        stale = last.sharpness is None
-        level = extrapolated(x, y, min(last.step, x[-1] + self.span)) if stale else median(y[-3:])
+        if last.sharpness is not None:
+            _, near = self.series(lambda r: r.rho)
+            return (2.0 ** median(near[-3:]), False) if near else None
+        level = extrapolated(x, y, min(last.step, x[-1] + self.span))
         sharpness = 2.0 ** min(max(level, -EXTREME), EXTREME)
-        return last.learning_rate * sharpness / thresholds[-1], stale
+        return last.learning_rate * sharpness / thresholds[-1], True
 
 
 def _rate_of(reading: Reading) -> float:
