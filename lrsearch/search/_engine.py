@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
@@ -51,6 +52,10 @@ class Engine:
         self.before = before
         self._locator = Locator(space)
         self._past = Kinds()  # sorted once; every answer is the same without it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be sorted again: a snapshot must not grow with the study."""
+        return self.__dict__ | {"_past": Kinds()}
 
     def ask(self, number: int, records: Sequence[TrialRecord]) -> Values:
         """Values for the trial with this number, by dimension name.

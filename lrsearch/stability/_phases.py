@@ -167,7 +167,7 @@ def _rate(seen: _Window) -> Verdict | None:
     first, last = seen.readings[0], seen.last
     if first.learning_rate <= 0 or last.learning_rate <= 0 or any(r.tuned for r in seen.readings):
         return None
-    moved = math.log2(last.learning_rate / first.learning_rate)
+    moved = math.log2(last.learning_rate) - math.log2(first.learning_rate)
     if abs(moved) < MOVED:
         return None
     if moved > 0:

@@ -175,3 +175,12 @@ def test_no_reading_makes_it_fail_or_stop(rows) -> None:
     ]
     assert not phase(readings).stop
     assert all(not said.stop for said in phases(readings))
+
+
+def test_rates_of_next_to_nothing_are_no_error() -> None:
+    for rates in ((2.0, 5e-324), (5e-324, 1e308)):
+        readings = [
+            Reading(step=10 * i, budget=BUDGET, learning_rate=rate)
+            for i, rate in enumerate((rates[0], 0.0, rates[1]), 1)
+        ]
+        assert phase(readings).regime == ("annealing" if rates[0] > rates[1] else "warming")
