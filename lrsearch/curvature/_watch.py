@@ -87,8 +87,9 @@ class Watch:
         self._wrapped, self._ranks = model, Ranks.of(model)
         self.model, self.optimizer, self.loss_fn, self.host = bare(model), optimizer, loss_fn, host
         peak = host.peak if host is not None else None
-        self.budget, self.peak = self._ranks.first((budget, peak))
-        self.tuned = False  # set it where a tuner, and no plan, chooses the learning rate
+        tuned = bool(getattr(host, "tuned", False))
+        # `tuned`: whether a tuner, and no plan, chooses the rate; settable where no host knows it.
+        self.budget, self.peak, self.tuned = self._ranks.first((budget, peak, tuned))
         self.share = share
         self.average = WeightAverage(self.model)
         self.readings: list[Reading] = []

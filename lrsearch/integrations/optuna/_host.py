@@ -9,6 +9,7 @@ import optuna
 
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY, plan_of, reading_key
 from lrsearch.integrations.optuna._pruner import StabilityPruner, reported_finite
+from lrsearch.schedules import get_family
 from lrsearch.search import decide
 from lrsearch.stability import CONTINUE, Reading, Verdict, diverged
 
@@ -39,6 +40,11 @@ class OptunaHost:
     def peak(self) -> float | None:
         """Peak learning rate of the trial's schedule."""
         return self.plan.peak if self.plan else None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether a tuner sets the trial's learning rate, and its peak is nominal."""
+        return self.plan is not None and get_family(self.plan.family).tuned
 
     def emit(self, reading: Reading) -> None:
         """Store a reading as one attribute of the trial."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -64,7 +65,7 @@ class EdgeSampler(BaseSampler):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._engine = Engine(space, seed, earlier([runs_of(prior) for prior in prior_studies]))
         self._dimensions = {d.name: d for d in space.dimensions()}
-        self._past: dict[tuple[int, int], Past] = {}
+        self._past: WeakKeyDictionary[Any, dict[int, Past]] = WeakKeyDictionary()
 
     def reseed_rng(self) -> None:
         """Reseed the other sampler; ours draws by trial number and needs no reseeding."""
@@ -127,21 +128,25 @@ class EdgeSampler(BaseSampler):
 
     def _records(self, study: Study, number: int) -> list[TrialRecord]:
         """All other trials, for the engine; of those that have ended it is known since they did."""
-        key = (id(study._storage), study._study_id)
+        known = self._past.setdefault(study._storage, {})
         trials = study.get_trials(deepcopy=False)
 
         def made(some: Sequence[FrozenTrial]) -> list[TrialRecord]:
             return records_of(some, study.directions, self._dimensions)
 
-        past = self._past.get(key, Past())
+        past = known.get(study._study_id, Past())
         if not past.fits(trials):  # one of Hyperband's brackets
             return sorted(made([t for t in trials if t.number != number]), key=_number)
-        self._past[key] = past = past.grown(trials, made)
+        known[study._study_id] = past = past.grown(trials, made)
         return past.all(trials, made, number)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be read from the storage."""
-        return self.__dict__ | {"_past": {}}
+        return {name: value for name, value in self.__dict__.items() if name != "_past"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was, with everything to be read again."""
+        self.__dict__ = state | {"_past": WeakKeyDictionary()}
 
     def _check_space(self, study: Study, trial: FrozenTrial) -> None:
         # Under Hyperband a sampler sees a study without public attributes, but with its storage.

@@ -72,8 +72,18 @@ def best_schedule(study: optuna.Study, trial: FrozenTrial | None = None) -> Sche
 
 
 def _recorded(trial: FrozenTrial, tuner: Schedule) -> Schedule:
-    """What a tuner did in a trial."""
-    readings = readings_of(trial.user_attrs)
+    """What a tuner did in a trial.
+
+    Raises:
+        StudyMismatchError: If its readings are too few to tell.
+    """
+    readings = [r for r in readings_of(trial.user_attrs) if r.learning_rate > 0]
+    if len(readings) < 3:
+        raise StudyMismatchError(
+            f"the rate of trial {trial.number} was set by {tuner.family!r} while training, and it "
+            f"has {len(readings)} readings to tell what was done, of three that it takes: train it "
+            "under lrsearch.watch(..., host=trial), or choose another trial."
+        )
     steps, rates = [r.step for r in readings], [r.learning_rate for r in readings]
     return distilled(steps, rates, tuner.budget).with_provenance(
         **tuner.provenance, tuner=tuner.family, tuner_parameters=dict(tuner.parameters)

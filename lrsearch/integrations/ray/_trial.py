@@ -14,6 +14,7 @@ from ray import tune
 from lrsearch.exceptions import RunStopped, UnsupportedError
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY, plan_of, reading_key
 from lrsearch.integrations.ray._record import CONFIG_KEY, RECORD_KEY, START_KEY, STEP_KEY
+from lrsearch.schedules import get_family
 from lrsearch.search import MULTIPLIER, PLAN_KEY, RATE_KEY, REQUEST_KEY, Plan
 from lrsearch.stability import CONTINUE, Reading, Verdict, diverged
 
@@ -112,6 +113,11 @@ class RayTrial:
     def peak(self) -> float | None:
         """Peak learning rate of the trial's schedule."""
         return self.plan.peak if self.plan else None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether a tuner sets the trial's learning rate, and its peak is nominal."""
+        return self.plan is not None and get_family(self.plan.family).tuned
 
     def emit(self, reading: Reading) -> None:
         """Give a reading to the driver; where its trial scheduler stops the run, this ends it."""

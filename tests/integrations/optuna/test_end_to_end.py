@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import optuna
+import pytest
 import torch
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
@@ -13,10 +14,12 @@ from optuna.trial import TrialState
 
 import lrsearch
 from lrsearch import EdgeSampler, ScheduleSpace, StabilityPruner
+from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.optuna import plan_of, readings_of, verdict_of
 from lrsearch.search import FAMILY, MULTIPLIER
 from lrsearch.tasks import digits
 from lrsearch.training import batches
+from lrsearch.tuners import tuner_of
 
 BUDGET = 120
 SPACE = ScheduleSpace(budget=BUDGET)
@@ -113,3 +116,31 @@ def test_a_plain_study_with_our_space() -> None:
     assert isinstance(study.sampler, TPESampler)
     assert study.best_value < UNTRAINED
     assert lrsearch.best_schedule(study).budget == BUDGET
+
+
+def test_a_tuner_in_a_users_own_loop_is_known_to_the_watch_and_leaves_a_schedule() -> None:
+    space = ScheduleSpace(budget=60, families=("clara",))
+
+    def run(trial: optuna.Trial, *, watched: bool = True) -> float:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = TASK.model()
+        optimizer = TASK.optimizer(model, 0.1)
+        schedule = space.suggest(trial, 0.2)
+        assert schedule.tuned
+        tuner = tuner_of(schedule, optimizer)
+        watch = lrsearch.watch(model, optimizer, TASK.loss, host=trial if watched else None)
+        with watch:
+            for _, batch in zip(range(60), batches(TASK, trial.number), strict=False):
+                loss = tuner.step(lambda batch=batch: TASK.loss(model, batch))
+                watch.step(loss, batch)
+        return TASK.evaluate(model)
+
+    study = optuna.create_study(sampler=EdgeSampler(space, seed=0), pruner=StabilityPruner())
+    study.optimize(run, n_trials=1)
+    readings = readings_of(study.trials[0].user_attrs)
+    assert all(reading.tuned and reading.peak is None for reading in readings)
+    assert lrsearch.best_schedule(study).family == "piecewise"
+    study.optimize(lambda trial: run(trial, watched=False), n_trials=1)
+    with pytest.raises(StudyMismatchError, match=r"trial 1 was set by 'clara' .* 0 readings"):
+        lrsearch.best_schedule(study, study.trials[1])

@@ -503,3 +503,20 @@ def test_the_plan_in_the_trial_holds_what_users_look_for() -> None:
     assert stored["peak"] == stored["multiplier"] * stored["alignment"] * EDGE
     assert study.trials[-1].value == plan.peak == stored["peak"]
     assert stored["budget"] == 100
+
+
+def test_a_sampler_that_saw_another_study_proposes_as_a_fresh_one() -> None:
+    """Also where the other is gone, and its storage's place in memory is taken."""
+
+    def asked(sampler: EdgeSampler, losses: Sequence[float]) -> list[dict[str, Any]]:
+        study = optuna.create_study(sampler=sampler)
+        for loss in losses:
+            trial = study.ask()
+            SPACE.suggest(trial, EDGE)
+            study.tell(trial, loss)
+        return [trial.params for trial in study.trials]
+
+    used = EdgeSampler(SPACE, seed=3)
+    asked(used, [1.0, 5.0, 2.0])
+    for losses in ([3.0, 1.0, 2.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0]):
+        assert asked(used, losses) == asked(EdgeSampler(SPACE, seed=3), losses)
