@@ -107,6 +107,11 @@ class Schedule(Adapters):
                 f"averaging must be None or an lrsearch.schedules.Averaging, "
                 f"got {show(self.averaging)}"
             )
+        if family.tuned and (warmup_steps or end_value or self.averaging is not None):
+            raise InvalidScheduleError(
+                f"the tuner {family.name!r} sets its rate while training: it takes no "
+                "warmup_steps, end_value or averaging"
+            )
         parameters = family.complete(self.parameters)
         family.check_room(budget, warmup_steps, parameters)
         completed = {

@@ -22,16 +22,12 @@ class Cliff:
     Args:
         held: Peaks of runs that ended.
         lost: Peaks of runs that diverged.
-
-    Attributes:
-        seen: Whether any run diverged.
     """
 
     def __init__(self, held: Array, lost: Array) -> None:
         belief = -(((GRID - CENTER) / SPREAD) ** 2) / 2
         belief = belief + np.log(_holds(held[:, None], GRID)).sum(axis=0)
         belief = belief + np.log(_holds(GRID, lost[:, None])).sum(axis=0)
-        self.seen = len(lost) > 0
         weights = np.exp(belief - belief.max())
         self._weights = weights / weights.sum()
 

@@ -99,12 +99,12 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
     """
     name = f"{family}_{declared.name}"
     if isinstance(setting, float | str):
-        _legal(declared, [setting])
+        _legal(family, declared, [setting])
         return None
     if isinstance(setting, tuple) and len(setting) == 2 and declared.whole:
-        setting = _whole_numbers(declared, *setting)
+        setting = _whole_numbers(family, declared, *setting)
     if isinstance(setting, tuple) and len(setting) == 2 and not declared.choices:
-        low, high = (float(bound) for bound in _legal(declared, setting))
+        low, high = (float(bound) for bound in _legal(family, declared, setting))
         if not (low < high and (low > 0 or not declared.log)):
             raise InvalidSpaceError(
                 f"the range of {declared.name!r} must be (low, high) with low < high"
@@ -119,7 +119,7 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
                 f"{declared.name!r} needs a value, (low, high) or a list of choices, "
                 f"got {setting!r}."
             )
-        choices = _legal(declared, setting)
+        choices = _legal(family, declared, setting)
         return Dimension(name, choices=choices, family=family, default=choices[0])
     if not declared.matters:
         return None
@@ -131,9 +131,9 @@ def shape_dimension(family: str, declared: Parameter, setting: Setting | None) -
     )
 
 
-def _whole_numbers(declared: Parameter, *bounds: Any) -> list[float | str]:
+def _whole_numbers(family: str, declared: Parameter, *bounds: Any) -> list[float | str]:
     """The whole numbers from one bound to the other, as choices."""
-    low, high = (float(bound) for bound in _legal(declared, bounds))
+    low, high = (float(bound) for bound in _legal(family, declared, bounds))
     if not low < high <= low + 20:
         raise InvalidSpaceError(
             f"the range of {declared.name!r} must be (low, high) with low < high <= low + 20, or "
@@ -142,7 +142,7 @@ def _whole_numbers(declared: Parameter, *bounds: Any) -> list[float | str]:
     return [low + step for step in range(int(high - low) + 1)]
 
 
-def _legal(declared: Parameter, values: Sequence[Any]) -> tuple[float | str, ...]:
+def _legal(family: str, declared: Parameter, values: Sequence[Any]) -> tuple[float | str, ...]:
     """The values as a schedule takes them.
 
     Raises:
@@ -151,4 +151,6 @@ def _legal(declared: Parameter, values: Sequence[Any]) -> tuple[float | str, ...
     try:
         return tuple(declared.check(value) for value in values)
     except InvalidScheduleError as error:
-        raise InvalidSpaceError(f"no schedule takes this shape parameter: {error}.") from error
+        raise InvalidSpaceError(
+            f"no schedule takes this shape parameter: {error} ({family}.{declared.name})."
+        ) from error

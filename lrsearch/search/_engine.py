@@ -55,7 +55,11 @@ class Engine:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be sorted again: a snapshot must not grow with the study."""
-        return self.__dict__ | {"_past": Kinds()}
+        return {name: value for name, value in self.__dict__.items() if name != "_past"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was; of a version whose shapes had fewer coordinates, with zeros for the others."""
+        self.__dict__ = state | {"_past": Kinds(), "before": state["before"].widened()}
 
     def ask(self, number: int, records: Sequence[TrialRecord]) -> Values:
         """Values for the trial with this number, by dimension name.
@@ -67,8 +71,8 @@ class Engine:
         Cost: O(records), and a Gaussian process of at most 140 of them; no gradients.
         """
         rng = np.random.default_rng([self.seed, number])
-        self._past = self._past.grown(records)
-        known = evidence(self._locator, self._past, self.before)
+        past = self._past = self._past.grown(records)  # read once: threads may share an engine
+        known = evidence(self._locator, past, self.before)
         shapes = candidates.shapes(self.space, rng)
         octaves = candidates.rates(self.space, None, rng)
         if known.surrogate is None or not len(known.tried):
@@ -112,7 +116,7 @@ def _guess(known: Evidence, at: Located) -> Array:
     else:
         score = -((at.points.octaves / SPREAD) ** 2) / 2 - at.points.beliefs / CURVATURE
     score = score - np.log(at.costs)
-    return score + np.log(known.cliff.holds(at.peaks)) if known.cliff.seen else score
+    return score + np.log(known.cliff.holds(at)) if known.cliff.seen else score
 
 
 def _improvement(known: Evidence, at: Located) -> Array:
@@ -123,4 +127,4 @@ def _improvement(known: Evidence, at: Located) -> Array:
     z = (least - means) / deviations
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     each = deviations * (z * ndtr(z) + density)
-    return np.asarray((known.surrogate.weights @ each) * known.cliff.holds(at.peaks) / at.costs)
+    return np.asarray((known.surrogate.weights @ each) * known.cliff.holds(at) / at.costs)

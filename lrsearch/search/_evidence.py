@@ -10,9 +10,9 @@ from lrsearch.search._cliff import Cliff
 from lrsearch.search._finished import NOTHING, Earlier
 from lrsearch.search._kinds import Kinds
 from lrsearch.search._levels import levels
-from lrsearch.search._locate import Locator
+from lrsearch.search._locate import Located, Locator
 from lrsearch.search._records import TrialRecord, ranked
-from lrsearch.search._surrogate import Points, Surrogate, prior_mean
+from lrsearch.search._surrogate import Array, Points, Surrogate, prior_mean
 
 # Records that count: the complete ones of the best losses, and of every kind the latest.
 BEST = 50
@@ -34,7 +34,37 @@ class Evidence:
 
     surrogate: Surrogate | None
     tried: Points
-    cliff: Cliff
+    cliff: Cliffs
+
+
+class Cliffs:
+    """Where runs diverge, for schedules and for each tuner by itself.
+
+    A tuner trains at its peak at most at first, so that its runs say nothing of schedules there.
+
+    Args:
+        held: Runs that ended.
+        lost: Runs that diverged.
+
+    Attributes:
+        seen: Whether any run diverged.
+    """
+
+    def __init__(self, held: Located, lost: Located) -> None:
+        self.seen = len(lost.peaks) > 0
+        self._runs = held, lost
+        self._known: dict[float, Cliff] = {}
+
+    def holds(self, at: Located) -> Array:
+        """Probability that a run at each of these points ends with a finite loss."""
+        found = np.empty(len(at.peaks))
+        for kind in np.unique(at.kinds).tolist():
+            if kind not in self._known:
+                held, lost = (runs.peaks[runs.kinds == kind] for runs in self._runs)
+                self._known[kind] = Cliff(held, lost)
+            here = at.kinds == kind
+            found[here] = self._known[kind].holds(at.peaks[here])
+        return found
 
 
 def evidence(locator: Locator, kinds: Kinds, before: Earlier = NOTHING) -> Evidence:
@@ -42,7 +72,7 @@ def evidence(locator: Locator, kinds: Kinds, before: Earlier = NOTHING) -> Evide
     done = _telling(kinds.complete)
     ended = locator.points([r.parameters for r in done])
     burnt = locator.points([r.parameters for r in kinds.hot[-LATEST:]])
-    cliff = Cliff(ended.peaks, burnt.peaks)
+    cliff = Cliffs(ended, burnt)
     found, losses, deviations = ended.points, levels(done), np.zeros(len(done))
     if stopped := kinds.stopped[-LATEST:]:
         found = found.joined(locator.points([r.parameters for r in stopped]).points)

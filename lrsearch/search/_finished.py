@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from lrsearch.search._levels import levels
 from lrsearch.search._locate import placed
 from lrsearch.search._plan import Plan
 from lrsearch.search._records import TrialRecord, ranked
-from lrsearch.search._shapes import shape_point
+from lrsearch.search._shapes import PLACES, shape_point
 from lrsearch.search._surrogate import Array, Points, Surrogate
 
 FEWEST = 4  # runs from which neighbours tell more of a run than its own loss
@@ -80,6 +80,12 @@ class Earlier:
 
     def __len__(self) -> int:
         return len(self.losses)
+
+    def widened(self) -> Self:
+        """With all coordinates that shapes have by now; missing ones are of tuners, and zero."""
+        missing = PLACES - self.points.places.shape[1]
+        places = np.pad(self.points.places, ((0, 0), (0, missing)))
+        return replace(self, points=replace(self.points, places=places))
 
 
 NOTHING = Earlier(placed([], np.zeros(0)), np.zeros(0))

@@ -23,6 +23,11 @@ class Located:
     peaks: Array
     costs: Array
 
+    @property
+    def kinds(self) -> Array:
+        """0 of schedules, another number for each tuner, (n,)."""
+        return np.asarray(self.points.places[:, -1])
+
 
 def placed(shapes: Sequence[ShapePoint], octaves: Array, study: int = 0) -> Points:
     """Shapes at the octaves of their multipliers, (n,), as points of a study."""

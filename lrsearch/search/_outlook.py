@@ -78,7 +78,7 @@ def outlook(
     rng = np.random.default_rng([len(done), 23])
     shapes = candidates.shapes(locator.space, rng)
     grid = locator.grid(shapes, candidates.rates(locator.space, None, rng))
-    near = np.flatnonzero(known.cliff.holds(grid.peaks) >= LIKELY)
+    near = np.flatnonzero(known.cliff.holds(grid) >= LIKELY)
     points = grid.points.chosen(near).joined(known.tried)
     own = len(near) + int(np.argmin(known.surrogate.mean(known.tried)))
     drawn = known.surrogate.draw(points, rng, DRAWS)

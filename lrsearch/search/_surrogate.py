@@ -208,6 +208,12 @@ def _factor(matrix: Array) -> Array:
 
 
 def _solved(root: Array, right: Array) -> Array:
-    """``x`` of ``root x = right``, (n,) or (n, k); the factor is lower triangular."""
-    found, _ = dtrtrs(root, right, lower=1)
+    """``x`` of ``root x = right``, (n,) or (n, k); the factor is lower triangular.
+
+    Raises:
+        LinAlgError: If the factor is singular.
+    """
+    found, info = dtrtrs(root, right, lower=1)
+    if info:
+        raise np.linalg.LinAlgError(f"singular: element {info} of the factor's diagonal is zero")
     return np.asarray(found)

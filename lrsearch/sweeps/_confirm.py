@@ -27,11 +27,13 @@ class Confirmation:
         trial: The winning trial.
         metric: Its metric in the sweep.
         values: The metric of every retraining; NaN where it diverged.
+        tuner: What set the rate in the sweep, where the schedule is what it did.
     """
 
     trial: int
     metric: float
     values: tuple[float, ...]
+    tuner: str | None = None
 
     @property
     def diverged(self) -> int:
@@ -85,6 +87,9 @@ class Confirmation:
             f"winner (trial {self.trial}): {metric} {self.metric:.4g} in the sweep; retrained with "
             f"{len(self.values)} fresh seeds {self.mean:.4g}"
         )
+        if self.tuner is not None:
+            spread = "" if len(self.values) < 2 else f" +- {self.deviation:.2g}"
+            return f"{retrained}{spread}, by what {self.tuner} did and without it"
         if len(self.values) < 2:
             return f"{retrained} (one seed tells nothing of the noise)"
         return (
@@ -115,7 +120,8 @@ def confirm(
     """
     try:
         trial = int(schedule.provenance["trial"])  # type: ignore[arg-type]
-        metric = float(schedule.provenance["metric"])  # type: ignore[arg-type]
+        tuner = schedule.provenance.get("tuner")
+        metric = float(schedule.provenance["tuner_metric" if tuner else "metric"])  # type: ignore[arg-type]
     except (KeyError, TypeError) as error:
         raise StudyMismatchError(
             "the schedule does not say which trial it comes from: use best_schedule(study)."
@@ -130,4 +136,5 @@ def confirm(
             note(f"retrained with seed {seed}: {task.metric} {found:.4g}")
         known = study.user_attrs[name]
         values.append(math.nan if known is None else float(known))
-    return Confirmation(trial=trial, metric=metric, values=tuple(values))
+    by = None if tuner is None else str(tuner)
+    return Confirmation(trial=trial, metric=metric, values=tuple(values), tuner=by)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lrsearch.integrations.optuna import (
     COST_KEY,
     ERROR_KEY,
+    cost_of,
     plan_of,
     readings_of,
     verdict_of,
@@ -106,7 +107,7 @@ def _cost_seen(trial: FrozenTrial, plan: Plan | None) -> dict[str, float] | None
         return None
     done = plan.budget if trial.state == TrialState.COMPLETE else readings[-1].step
     tuner = done * (get_family(plan.family).gradients - 1.0)
-    return {"steps": float(done), "watch": readings[-1].cost, "tuner": tuner}
+    return cost_of(done, readings[-1].cost, tuner)
 
 
 def _short(value: float | str) -> str:

@@ -95,7 +95,7 @@ def summary(
     board = leaderboard(study)
     document: dict[str, Any] = {
         "study": study.study_name,
-        "best": best_schedule(study).to_dict() if _has_best(study) else None,
+        "best": _best(study),
         "cost": total_cost(study),
         "leaderboard": [
             {name: _plain(value) for name, value in row.items()} for row in board.to_dict("records")
@@ -113,8 +113,14 @@ def summary(
     return document
 
 
-def _has_best(study: optuna.Study) -> bool:
-    return len(study.directions) == 1 and finished(study) > 0
+def _best(study: optuna.Study) -> dict[str, Any] | None:
+    """The best schedule's document, if there is a single best one and it can be told."""
+    if len(study.directions) > 1 or not finished(study):
+        return None
+    try:
+        return best_schedule(study).to_dict()
+    except StudyMismatchError:  # a tuner's, with too few readings; its row says which trial it is
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from lrsearch.integrations.optuna import (
     SEED_KEY,
     VERDICT_KEY,
     OptunaHost,
+    cost_of,
     plan_of,
     readings_of,
     verdict_of,
@@ -217,5 +218,4 @@ def _store_cost(trial: optuna.Trial, steps: int, watch: float, tuner: float | No
     if tuner is None:  # the run was cut short, and did not say
         plan = plan_of(trial.user_attrs)
         tuner = 0.0 if plan is None else steps * (get_family(plan.family).gradients - 1.0)
-    cost = {"steps": float(steps), "watch": float(watch)}
-    trial.set_user_attr(COST_KEY, cost | ({"tuner": float(tuner)} if tuner else {}))
+    trial.set_user_attr(COST_KEY, cost_of(steps, watch, tuner))

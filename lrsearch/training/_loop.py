@@ -152,7 +152,9 @@ def train(
     def advance(batch: Any) -> torch.Tensor:
         """One optimizer step; returns the loss before it."""
         if tuner is not None:
-            return tuner.step(lambda: loss_of(task, model, batch))
+            loss = tuner.step(lambda: loss_of(task, model, batch))
+            made = tuner.reading is not None and tuner.reading.finite
+            return loss if made else loss * math.nan  # as the weights of a plain run would be
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of(task, model, batch)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -203,7 +205,7 @@ def train(
         metric=metric,
         steps=schedule.budget,
         watch_cost=0.0 if watch is None else watch.cost,
-        tuner_cost=0.0 if tuner is None else tuner.cost - tuner.steps,
+        tuner_cost=0.0 if tuner is None else max(tuner.cost - tuner.steps, 0.0),
         readings=() if watch is None else tuple(watch.readings),
         resumed_from=start,
         model=model,

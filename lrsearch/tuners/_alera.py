@@ -25,7 +25,7 @@ from lrsearch.exceptions import UnsupportedError
 from lrsearch.tuners._gradients import Closure
 from lrsearch.tuners._layers import Layers, split_by_layer
 from lrsearch.tuners._references import path_mean_after, path_spread
-from lrsearch.tuners._tuner import Tuner
+from lrsearch.tuners._tuner import Tuner, check_alone
 
 _STEEPEST = 50.0  # log of a factor that ends any run; a larger one would overflow
 _TINY = 1e-6  # the authors': a shorter gradient only shrinks the path
@@ -69,6 +69,7 @@ class ALeRA(Tuner):
             raise UnsupportedError(f"gain must not be negative, got {gain!r}.")
         if not 0.0 < cumulation < 1.0:
             raise UnsupportedError(f"cumulation must be in (0, 1), got {cumulation!r}.")
+        check_alone()  # before anything is split
         self._layer_of = split_by_layer(optimizer, layers)
         super().__init__(optimizer)
         self.gain = gain

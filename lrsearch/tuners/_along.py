@@ -28,10 +28,14 @@ def twice() -> Iterator[None]:
         if "a second time" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise
         first = next(iter(str(error).strip().splitlines()), "")
-        raise MeasurementError(
-            f"this loss cannot be differentiated twice ({first}): pass "
-            'curvature="forward", which needs losses only'
-        ) from error
+        raise _once(first) from error
+
+
+def _once(why: str) -> MeasurementError:
+    return MeasurementError(
+        f'this loss cannot be differentiated twice ({why}): pass curvature="forward", which needs '
+        "losses only (in a search space: cdat.curvature)"
+    )
 
 
 class Graph:
@@ -51,8 +55,8 @@ class Graph:
         with twice():
             found = torch.autograd.grad(loss, params, create_graph=True, allow_unused=True)
             kept = [(p, g) for p, g in zip(params, found, strict=True) if g is not None]
-            if suspicious and doubtful([loss, *(g for _, g in kept)]):
-                raise NotImplementedError("it has an autograd.Function written by hand")
+        if suspicious and doubtful([loss, *(g for _, g in kept)]):
+            raise _once("it has an autograd.Function written by hand")
         for p, g in kept:
             dense = g.detach().to_dense() if g.is_sparse else g.detach()
             p.grad = torch.empty_like(p).copy_(dense)  # own memory: an optimizer may write to it

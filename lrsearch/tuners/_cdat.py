@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from lrsearch.curvature import FORWARD, usual_rate
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.tuners._along import Graph, by_losses
-from lrsearch.tuners._direction import check, check_alone
+from lrsearch.tuners._direction import check
 from lrsearch.tuners._gradients import Closure, explained, loss_of
 from lrsearch.tuners._line import Line
 from lrsearch.tuners._replay import Replay
@@ -93,7 +93,6 @@ class CDAT(Tuner):
     ) -> None:
         super().__init__(optimizer)
         check(optimizer)
-        check_alone()
         if not (math.isfinite(sigma) and sigma > 0 and 0.0 <= decay < 1.0):
             raise UnsupportedError(
                 f"sigma must be positive and decay in [0, 1), got {sigma!r} and {decay!r}."

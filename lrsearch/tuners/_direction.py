@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.optim import (
     ASGD,
     LBFGS,
@@ -120,17 +120,6 @@ def check(optimizer: Optimizer) -> None:
             "a tuner needs the curvature along the update, and here gradients are sparse or "
             "complex: use dense real parameters (sparse=False in an embedding)."
         )
-
-
-def check_alone() -> None:
-    """Raise an `UnsupportedError` where several processes train one model."""
-    if distributed.is_available() and distributed.is_initialized():
-        ranks = distributed.get_world_size()
-        if ranks > 1:
-            raise UnsupportedError(
-                f"each of the {ranks} ranks would measure a curvature, and choose a rate, of its "
-                "own: train in one process, or with a schedule."
-            )
 
 
 def _is_known(optimizer: Optimizer) -> bool:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from lrsearch.curvature import FORWARD, restored
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.tuners._direction import check, check_alone
+from lrsearch.tuners._direction import check
 from lrsearch.tuners._gradients import Closure, loss_of
 from lrsearch.tuners._line import Line
 from lrsearch.tuners._replay import Replay
@@ -75,7 +75,6 @@ class LineSearch(Tuner):
     ) -> None:
         super().__init__(optimizer)
         check(optimizer)
-        check_alone()
         if not (math.isfinite(max_learning_rate) and max_learning_rate > 0):
             raise UnsupportedError(
                 f"max_learning_rate must be a positive rate, got {max_learning_rate!r}."

@@ -32,5 +32,5 @@ def tuner_of(schedule: Schedule, optimizer: Optimizer) -> Tuner:
     set_rates(optimizer, schedule.peak, ratios_of(optimizer))
     values = schedule.parameters
     if schedule.family == "cdat":
-        return CDAT(optimizer, sigma=values["sigma"], decay=values["decay"])
-    return CLARA(optimizer, damping=values["damping"], cumulation=values["cumulation"])
+        return CDAT(optimizer, **values)
+    return CLARA(optimizer, **values)

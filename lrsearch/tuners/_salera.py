@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.optim import Optimizer
 
-from lrsearch.exceptions import RunStopped, UnsupportedError
+from lrsearch.exceptions import RunStopped
 from lrsearch.tuners._alera import ALeRA
 from lrsearch.tuners._gradients import Closure
 from lrsearch.tuners._groups import set_rates
@@ -65,13 +65,6 @@ class SALERA(ALeRA):
         threshold: float = 0.1,
         drift: float = 0.0,
     ) -> None:
-        if distributed.is_available() and distributed.is_initialized():
-            ranks = distributed.get_world_size()
-            if ranks > 1:
-                raise UnsupportedError(
-                    f"SALERA would go back on one of {ranks} ranks and not on the others, as each "
-                    "has a loss of its own: use ALeRA or CLARA, or train in one process."
-                )
         self._test = PageHinkley(fraction, threshold=threshold, drift=drift)
         super().__init__(optimizer, layers, gain=gain, cumulation=cumulation, published=published)
         self._before: list[Tensor] | None = None  # the weights before the last update

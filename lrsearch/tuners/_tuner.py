@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import Optimizer
 
-from lrsearch.exceptions import CheckpointError, LrsearchError
+from lrsearch.exceptions import CheckpointError, LrsearchError, UnsupportedError
 from lrsearch.stability import Reading
 from lrsearch.tuners._gradients import Closure, explained, found_by, loss_of, norm, trained
 from lrsearch.tuners._groups import paired, ratios_of, set_rates
@@ -41,13 +41,15 @@ class Tuner(ABC):
             step, so no scheduler may act on it; only their ratios at this moment count.
 
     Raises:
-        UnsupportedError: If the first group's learning rate is not positive.
+        UnsupportedError: If the first group's learning rate is not positive, or several processes
+            train the model.
     """
 
     kind: ClassVar[str]
     """Name of the tuner, in its state."""
 
     def __init__(self, optimizer: Optimizer) -> None:
+        check_alone()
         self.optimizer = optimizer
         self._ratios = ratios_of(optimizer)
         self._rate = float(optimizer.param_groups[0]["lr"])
@@ -219,3 +221,18 @@ class Tuner(ABC):
             ) from error
         self._ratios, self._steps, self._cost = ratios, steps, cost
         self._rate, self._reading = rate, reading
+
+
+def check_alone() -> None:
+    """Raise an `UnsupportedError` where several processes train one model.
+
+    Each has a loss of its own: one alone would make no step where its loss is not finite, and leave
+    the others waiting for its gradient.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        ranks = distributed.get_world_size()
+        if ranks > 1:
+            raise UnsupportedError(
+                f"each of the {ranks} ranks would choose a rate by a loss of its own: train in one "
+                "process, or with a schedule."
+            )

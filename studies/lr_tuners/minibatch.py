@@ -8,7 +8,6 @@ whose file exists is skipped.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
@@ -24,7 +23,7 @@ from torch import Tensor
 from lrsearch.tuners import CDAT, Tuner
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import OPTIMIZERS, PROBLEMS, START, Problem, environment, read, write
+from models import OPTIMIZERS, PROBLEMS, START, Problem, environment, parsed, read, write
 from short_long import CAPPED, HOPELESS, Constant
 
 RAW = Path(__file__).parent / "raw" / "minibatch"
@@ -112,13 +111,7 @@ def wanted() -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one tiny problem, seconds")
-    parser.add_argument("--out", type=Path, default=RAW)
-    parser.add_argument("--until", help="HH:MM after which no cell begins")
-    parser.add_argument("cells", nargs="*", help="optimizer/batch/seed")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    options = parsed(__doc__, arguments, RAW, "optimizer/batch/seed")
     problem = replace(PROBLEMS["relu-ce"], steps=STEPS)
     if options.quick:
         problem = PROBLEMS["quick"]
@@ -126,8 +119,6 @@ def main(arguments: list[str] | None = None) -> None:
         path = options.out / (label.replace("/", "_") + ".json.gz")
         if path.exists():
             continue
-        if options.until and time.strftime("%H:%M") >= options.until:
-            break
         kind, size, seed = label.split("/")
         sigmas = (1.0, 2.0) if options.quick else SIGMAS
         begun = time.perf_counter()

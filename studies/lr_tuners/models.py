@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import importlib.util
 import json
@@ -168,3 +169,13 @@ def write(path: Path, document: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     with gzip.open(path) as file:
         return json.load(file)
+
+
+def parsed(about: str, arguments: list[str] | None, out: Path, cells: str) -> argparse.Namespace:
+    """What a script was asked for; it resumes, so that it may be stopped at any time."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one tiny problem, seconds")
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("cells", nargs="*", help=cells)
+    torch.set_num_threads(1)
+    return parser.parse_args(arguments)

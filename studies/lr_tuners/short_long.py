@@ -7,7 +7,6 @@ Resumes run by run. Symbols as in `lrsearch.tuners`.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
@@ -18,14 +17,13 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-import torch
 
 from lrsearch.curvature import sharpness, threshold
 from lrsearch.exceptions import MeasurementError
 from lrsearch.tuners import CDAT, LineSearch, Tuner
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import OPTIMIZERS, PROBLEMS, START, Problem, environment, read, write
+from models import OPTIMIZERS, PROBLEMS, START, Problem, environment, parsed, read, write
 
 RAW = Path(__file__).parent / "raw" / "short_long"
 SIGMAS = {"gd": (1.0, 1.5, 1.8, 2.0, 2.2, 2.5)}
@@ -174,17 +172,9 @@ def wanted(quick: bool) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one tiny problem, seconds")
-    parser.add_argument("--out", type=Path, default=RAW)
-    parser.add_argument("--until", help="HH:MM after which no cell begins")
-    parser.add_argument("cells", nargs="*", help="problem/optimizer/seed")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+    options = parsed(__doc__, arguments, RAW, "problem/optimizer/seed")
     for label in options.cells or wanted(options.quick):
         path = options.out / (label.replace("/", "_") + ".json.gz")
-        if options.until and time.strftime("%H:%M") >= options.until:
-            break
         name, kind, seed = label.split("/")
         begun = time.perf_counter()
         fill(path, PROBLEMS[name], kind, int(seed), options.quick)

@@ -54,8 +54,6 @@ LOOKS = frozenset({"annealed_validation"})
 class NoCliff:
     """Any peak holds."""
 
-    seen = False
-
     def __init__(self, held: Any, lost: Any) -> None:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import torch
 from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
 from lrsearch.schedules import (
     EXPORT_FORMATS,
+    Averaging,
     Schedule,
     distilled,
     export,
     families,
     get_family,
+    join,
     tuner_families,
 )
 
@@ -78,3 +81,12 @@ def test_too_little_to_distill_is_refused(rates: list[float]) -> None:
         distilled(range(1, len(rates) + 1), rates, 10)
     with pytest.raises(InvalidScheduleError, match="levels"):
         distilled([1, 2, 3], [0.1, 0.1, 0.1], 10, levels=1)
+
+
+def test_a_tuner_is_no_part_of_a_plan() -> None:
+    tuner = Schedule("cdat", 0.1, 10)
+    with pytest.raises(InvalidScheduleError, match="is the tuner 'cdat'"):
+        join(tuner, Schedule("linear", 0.1, 10))
+    for change in ({"warmup_steps": 3}, {"end_value": 0.01}, {"averaging": Averaging()}):
+        with pytest.raises(InvalidScheduleError, match="takes no warmup_steps, end_value"):
+            replace(tuner, **change)

@@ -372,3 +372,14 @@ def test_gives_up_less_than_uniform_random_where_families_differ() -> None:
     engine = np.mean([regret(space, *case, random=False) for case in cases])
     chance = np.mean([regret(space, *case, random=True) for case in cases])
     assert engine < 0.7 * chance
+
+
+def test_an_engine_of_a_version_with_fewer_coordinates_goes_on() -> None:
+    state = Engine(SPACE, seed=3).__getstate__()
+    assert "_past" not in state
+    points = state["before"].points
+    narrow = replace(points, places=points.places[:, :-1])
+    old = Engine.__new__(Engine)
+    old.__setstate__(state | {"before": replace(state["before"], points=narrow)})
+    records = [TrialRecord(number=0, state="complete", parameters=old.ask(0, []), values=(1.0,))]
+    assert old.ask(1, records) == Engine(SPACE, seed=3).ask(1, records)

@@ -133,3 +133,10 @@ def test_a_retraining_that_diverges_is_said_and_json_stays_json() -> None:
     document = json.loads(json.dumps(summary(setup.study, confirmation=found), allow_nan=False))
     assert document["confirmation"]["values"] == [0.5, None, 0.6]
     assert document["confirmation"]["reproduced"] is False
+
+
+def test_what_a_tuner_did_is_not_taken_for_the_tuner() -> None:
+    found = Confirmation(trial=4, metric=0.2, values=(1.0, 1.05, 0.95), tuner="cdat")
+    sentence = found.sentence("error")
+    assert sentence.endswith("by what cdat did and without it")
+    assert "seed noise" not in sentence

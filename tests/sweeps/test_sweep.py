@@ -40,6 +40,7 @@ from lrsearch.sweeps import (
     Silent,
     SweepResult,
     TrialEnd,
+    confirm,
     estimate,
     leaderboard,
     open_storage,
@@ -369,6 +370,10 @@ def test_tuners_are_candidates_and_leave_a_schedule(bench: Bench) -> None:
         found = best_schedule(study, trial)
         assert (found.family, found.budget) == ("piecewise", 200)
         assert found.provenance["tuner"] == row["family"]
+        assert found.provenance["tuner_metric"] == trial.value
+        assert "metric" not in found.provenance
+        again = confirm(study, line(), found, seeds=1)
+        assert (again.metric, again.tuner) == (trial.value, row["family"])
         rates = [r.learning_rate for r in readings_of(trial.user_attrs) if r.learning_rate > 0]
         assert min(rates) * 0.99 <= found.values().min() <= found.peak <= max(rates) * 1.01
 

@@ -375,3 +375,26 @@ def test_a_run_that_diverges_ends_with_nan_and_a_warning(tmp_path: Path) -> None
     resumed = train(task, schedule, checkpoint=tmp_path / "c")  # it was told before
     assert [r.step for r in resumed.readings] == [r.step for r in whole.readings]
     assert math.isnan(resumed.metric)
+
+
+@pytest.mark.parametrize("family", ["constant", *tuner_families()])
+def test_a_gradient_that_stays_nan_is_seen_also_where_a_tuner_makes_no_step(family: str) -> None:
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        """Finite, with a gradient of NaN after some evaluations."""
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        plain = cross_entropy(model(batch[0]), batch[1])
+        nothing = (0.0 * plain).clamp_min(0.0)
+        return plain + nothing.sqrt() if calls > 9 else plain
+
+    calls = 0
+    host = Collecting()
+    train(small(loss=loss), Schedule(family, 0.03, BUDGET), host=host)
+    assert not host.readings[-1].finite
+
+
+def test_a_step_that_no_tuner_made_costs_no_less_than_nothing() -> None:
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        return cross_entropy(model(batch[0]), batch[1]) * math.inf
+
+    assert train(small(loss=loss), Schedule("clara", 0.03, 5), share=None).tuner_cost == 0.0

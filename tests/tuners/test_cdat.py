@@ -16,7 +16,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lrsearch.exceptions import MeasurementError, UnsupportedError
 from lrsearch.testing import dense_hessian
-from lrsearch.tuners import CDAT, LineSearch, proposed
+from lrsearch.tuners import CDAT, proposed
 
 WAYS = ["product", "forward"]
 
@@ -366,14 +366,6 @@ def test_what_it_costs_is_what_it_says() -> None:
     tuner = CDAT(SGD(model.parameters(), 0.1), curvature="forward")
     rates(tuner, counted, 4)
     assert tuner.cost == pytest.approx(4 + 0.4 * (calls - 4))
-
-
-def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    for build in (CDAT, LineSearch):
-        with pytest.raises(UnsupportedError, match="each of the 2 ranks would measure"):
-            build(SGD([nn.Parameter(torch.ones(2))], 0.1))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it compiles

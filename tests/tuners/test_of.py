@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
+from lrsearch import EdgeSampler, enqueue
 from lrsearch.exceptions import InvalidSpaceError, UnsupportedError
 from lrsearch.schedules import Schedule
 from lrsearch.search import FAMILY, MULTIPLIER, Engine, ScheduleSpace, TrialRecord
+from lrsearch.search._evidence import evidence
+from lrsearch.search._kinds import Kinds
+from lrsearch.search._locate import Locator
 from lrsearch.tuners import CDAT, CLARA, tuner_of
 
 SPACE = ScheduleSpace(100, families=("cdat", "clara", "linear"), warmup=0.1)
@@ -77,3 +82,48 @@ def test_a_dear_tuner_must_promise_more() -> None:
         records.append(TrialRecord(number=number, state="complete", parameters=values, values=loss))
     tried = [record.parameters[FAMILY] for record in records]
     assert tried.count("cdat") < tried.count("clara")
+
+
+def ended(number: int, family: str, multiplier: float, *, hot: bool = False) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        state="stopped" if hot else "complete",
+        side="hot" if hot else None,
+        values=() if hot else (1.0,),
+        parameters={FAMILY: family, MULTIPLIER: multiplier},
+    )
+
+
+def test_where_a_tuner_begins_says_nothing_of_where_schedules_diverge() -> None:
+    locator = Locator(SPACE)
+    at = locator.points([{FAMILY: "linear", MULTIPLIER: m} for m in (1.0, 4.0)])
+
+    def holds(*records: TrialRecord) -> np.ndarray:
+        return evidence(locator, Kinds().grown(records)).cliff.holds(at)
+
+    hot = ended(0, "linear", 4.0, hot=True)
+    tuners = [ended(i, "cdat", 6.0) for i in (1, 2)]
+    tuners += [ended(i, "clara", 1.0, hot=True) for i in (3, 4)]
+    np.testing.assert_array_equal(holds(hot, *tuners), holds(hot))
+    np.testing.assert_array_equal(holds(*tuners), holds())
+    own = locator.points([{FAMILY: "clara", MULTIPLIER: 1.0}])
+    burnt, before = (evidence(locator, Kinds().grown(seen)).cliff for seen in (tuners, []))
+    assert burnt.holds(own)[0] < before.holds(own)[0] / 2
+
+
+def test_a_rate_is_not_enqueued_for_a_tuner_that_no_peak_sets() -> None:
+    study = optuna.create_study(sampler=EdgeSampler(SPACE, seed=0))
+    for wanted in ({"family": "cdat"}, {"family": "cdat", "sigma": 2.0}, {}):
+        with pytest.raises(InvalidSpaceError, match="sigma follows from the multiplier"):
+            enqueue(study, 0.1, **wanted)
+    assert not study.trials
+    enqueue(study, 0.1, "clara")
+    trial = study.ask()
+    assert SPACE.suggest(trial, 0.2).peak == pytest.approx(0.1)
+
+
+def test_a_loss_without_a_second_derivative_goes_forward_only() -> None:
+    space = ScheduleSpace(100, families=("cdat",), parameters={"cdat.curvature": "forward"})
+    tuner = tuner_of(space.plan({FAMILY: "cdat", MULTIPLIER: 0.5}, 0.2).schedule(), optimizer())
+    assert isinstance(tuner, CDAT)
+    assert (tuner.curvature, tuner.sigma) == ("forward", 1.0)

@@ -314,15 +314,6 @@ def test_every_parameter_must_be_in_one_layer() -> None:
     assert len(optimizer.param_groups) == 1  # refused before anything is split
 
 
-def test_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each would judge its own loss, and go back without the others."""
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    model, optimizer, _ = scene()
-    with pytest.raises(UnsupportedError, match="one of 2 ranks"):
-        SALERA(optimizer, model, gain=GAIN)
-
-
 @pytest.mark.parametrize(
     "wrong", [{"gain": -1.0}, {"gain": math.inf}, {"cumulation": 0.0}, {"cumulation": 1.0}]
 )

@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lrsearch.exceptions import CheckpointError, MeasurementError, UnsupportedError
 from lrsearch.stability import Reading
-from lrsearch.tuners import CDAT, LineSearch, Tuner
+from lrsearch.tuners import CDAT, CLARA, SALERA, ALeRA, LineSearch, Tuner
 
 Build = Callable[[Optimizer], Tuner]
 
@@ -234,3 +234,17 @@ def test_frozen_and_unused_parameters_are_left_alone(build: Build) -> None:
     assert frozen.tolist() == unused.tolist() == [1.0, 1.0]
     assert w.tolist() != [1.0, 1.0]
     assert unused.grad is None
+
+
+def test_several_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would judge its own loss, and one that makes no step would leave the others waiting."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    w = nn.Parameter(torch.ones(2))
+    builders = [*BUILDERS.values(), CLARA]
+    builders += [lambda o, kind=kind: kind(o, [[w]], gain=1e-6) for kind in (ALeRA, SALERA)]
+    for build in builders:
+        optimizer = SGD([w], 0.1)
+        with pytest.raises(UnsupportedError, match="each of the 2 ranks would choose"):
+            build(optimizer)
+        assert len(optimizer.param_groups) == 1

@@ -7,6 +7,7 @@ from lrsearch.integrations.optuna._attributes import SEED_KEY as SEED_KEY
 from lrsearch.integrations.optuna._attributes import SPACE_KEY as SPACE_KEY
 from lrsearch.integrations.optuna._attributes import TUNE_KEY as TUNE_KEY
 from lrsearch.integrations.optuna._attributes import VERDICT_KEY as VERDICT_KEY
+from lrsearch.integrations.optuna._attributes import cost_of as cost_of
 from lrsearch.integrations.optuna._attributes import plan_of as plan_of
 from lrsearch.integrations.optuna._attributes import readings_of as readings_of
 from lrsearch.integrations.optuna._attributes import verdict_of as verdict_of
@@ -43,6 +44,7 @@ __all__ = [
     "StabilityPruner",
     "best_schedule",
     "check_tolerance",
+    "cost_of",
     "edge_key",
     "enqueue",
     "optimize",

@@ -40,6 +40,18 @@ def reading_key(step: int) -> str:
     return f"{READING_PREFIX}{step:010d}"
 
 
+def cost_of(steps: float, watch: float, tuner: float = 0.0) -> dict[str, float]:
+    """What a trial has cost, as it is stored, in gradients.
+
+    Args:
+        steps: One for each step.
+        watch: For watching.
+        tuner: What a tuner's steps cost beyond that.
+    """
+    cost = {"steps": float(steps), "watch": float(watch)}
+    return cost | {"tuner": float(tuner)} if tuner else cost
+
+
 def readings_of(attributes: Mapping[str, Any]) -> list[Reading]:
     """All readings among a trial's attributes, by step; one that cannot be read is left out."""
     found = []

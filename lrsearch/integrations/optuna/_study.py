@@ -82,11 +82,13 @@ def _recorded(trial: FrozenTrial, tuner: Schedule) -> Schedule:
         raise StudyMismatchError(
             f"the rate of trial {trial.number} was set by {tuner.family!r} while training, and it "
             f"has {len(readings)} readings to tell what was done, of three that it takes: train it "
-            "under lrsearch.watch(..., host=trial), or choose another trial."
+            "under lrsearch.watch(..., host=trial), with a longer budget, or choose another trial."
         )
     steps, rates = [r.step for r in readings], [r.learning_rate for r in readings]
+    known = dict(tuner.provenance)
+    known["tuner_metric"] = known.pop("metric")  # not what this schedule has reached
     return distilled(steps, rates, tuner.budget).with_provenance(
-        **tuner.provenance, tuner=tuner.family, tuner_parameters=dict(tuner.parameters)
+        **known, tuner=tuner.family, tuner_parameters=dict(tuner.parameters)
     )
 
 
@@ -135,8 +137,8 @@ def enqueue(
         **parameters: Shape parameters of that family; its defaults if not given.
 
     Raises:
-        InvalidSpaceError: If the rate is not finite and > 0, or family or shape lie outside the
-            sampler's space.
+        InvalidSpaceError: If the rate is not finite and > 0, family or shape lie outside the
+            sampler's space, or the family is a tuner whose rate no peak sets.
         InvalidScheduleError: If there is no such family.
     """
     if not (isinstance(learning_rate, float | int) and math.isfinite(learning_rate)):
@@ -148,12 +150,25 @@ def enqueue(
         known = {p.name for p in get_family(family).parameters}
         if stray := set(parameters) - known:
             raise InvalidSpaceError(f"{family} has no parameters {sorted(stray)}; has {known}.")
+        _check_rate_counts(family)
         fixed = {FAMILY: family} | {f"{family}_{n}": v for n, v in parameters.items()}
         if isinstance(study.sampler, EdgeSampler):
             fixed = _within(study.sampler.space, fixed)
     elif parameters:
         raise InvalidSpaceError(f"shape parameters {sorted(parameters)} need a family.")
+    elif isinstance(study.sampler, EdgeSampler):
+        for name in study.sampler.space.families:
+            _check_rate_counts(name)
     study.enqueue_trial(fixed, user_attrs={RATE_KEY: float(learning_rate)})
+
+
+def _check_rate_counts(family: str) -> None:
+    if scaled := get_family(family).per_multiplier:
+        raise InvalidSpaceError(
+            f"no peak learning rate sets what {family} does, whose {', '.join(scaled)} follows "
+            "from the multiplier: name another family, or enqueue the multiplier itself, "
+            f"study.enqueue_trial({{{FAMILY!r}: {family!r}, {MULTIPLIER!r}: 1.0}})."
+        )
 
 
 def _within(space: ScheduleSpace, fixed: dict[str, Any]) -> dict[str, Any]:

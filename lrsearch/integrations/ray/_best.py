@@ -7,7 +7,7 @@ from ray.tune.result_grid import Result
 
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.ray._record import CONFIG_KEY, pairs_of, plan_in
-from lrsearch.schedules import Schedule
+from lrsearch.schedules import Schedule, get_family
 from lrsearch.search import Plan
 
 
@@ -22,7 +22,8 @@ def best_schedule(
         mode: "min" or "max"; the Tuner's own by default.
 
     Raises:
-        StudyMismatchError: If no trial has reported the metric, or it has no schedule of lrsearch.
+        StudyMismatchError: If no trial has reported the metric, it has no schedule of lrsearch, or
+            a tuner set its rate: the searcher's study knows what it did.
     """
     result = results
     if isinstance(results, ResultGrid):
@@ -41,6 +42,12 @@ def best_schedule(
         raise StudyMismatchError(
             "this result has no schedule of lrsearch: report it with trial.report(metrics), where "
             "trial comes from lrsearch.ray.trial(config), after space.suggest(trial, edge)."
+        )
+    if get_family(plan.family).tuned:
+        raise StudyMismatchError(
+            f"the rate of this trial was set by {plan.family!r} while training, and what was done "
+            "stands in the study that the searcher keeps: take "
+            "lrsearch.best_schedule(searcher.study) of your EdgeSearcher."
         )
     name = metric or (_name(results) if isinstance(results, ResultGrid) else None)
     value = result.metrics.get(name) if name else None

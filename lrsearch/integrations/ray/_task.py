@@ -13,7 +13,7 @@ from ray import tune
 
 from lrsearch.exceptions import CheckpointError
 from lrsearch.integrations._task_edge import task_edge
-from lrsearch.integrations.optuna._attributes import COST_KEY, ERROR_KEY, VERDICT_KEY
+from lrsearch.integrations.optuna._attributes import COST_KEY, ERROR_KEY, VERDICT_KEY, cost_of
 from lrsearch.integrations.optuna._study import edge_key
 from lrsearch.integrations.ray._board import shared_edge
 from lrsearch.integrations.ray._memory import begin_memory, measured_memory
@@ -146,7 +146,7 @@ def _fetch(path: Path, earlier: str | None) -> int:
 def _finish(trial: RayTrial, task: Task, result: TrainResult, folder: Path) -> None:
     """Report the end of a whole run; with its weights where they may be the best."""
     trial.step = result.steps
-    trial.set_user_attr(COST_KEY, {"steps": float(result.steps), "watch": float(result.watch_cost)})
+    trial.set_user_attr(COST_KEY, cost_of(result.steps, result.watch_cost, result.tuner_cost))
     trial.set_user_attr(MEMORY_KEY, measured_memory(task.device))
     if result.metric != result.metric:
         reason = f"diverged: {task.metric} is not finite"

@@ -24,8 +24,9 @@ class Parts(Parameter):
         """Return the parts as schedules without provenance; documents are read.
 
         Raises:
-            InvalidScheduleError: If there are none, one is no schedule, averages weights or
-                cycles momentum, joins are nested too deeply, or the largest peak is not 1.
+            InvalidScheduleError: If there are none, one is no schedule, is a tuner, averages
+                weights or cycles momentum, joins are nested too deeply, or the largest peak is
+                not 1.
             DocumentError: If one is a document that cannot be read.
         """
         from lrsearch.schedules._schedule import Schedule
@@ -48,6 +49,11 @@ class Parts(Parameter):
                 raise DocumentError(f"{where}: {error}") from error
             if not isinstance(part, Schedule):
                 raise InvalidScheduleError(f"{where} must be a schedule, got {show(item)}")
+            if part.tuned:
+                raise InvalidScheduleError(
+                    f"{where} is the tuner {part.family!r}, which sets its rate while training: "
+                    "join what it did, lrsearch.schedules.distilled"
+                )
             if part.averaging is not None:
                 raise InvalidScheduleError(
                     f"{where} averages weights ({part.averaging}), which belongs to the whole run: "

@@ -48,6 +48,13 @@ CDAT = replace(
             matters=False,
             doc="of the averages of slope and curvature; 0 in full batch",
         ),
+        Parameter(
+            "curvature",
+            default="product",
+            choices=("product", "forward"),
+            matters=False,
+            doc="by double backward, or from losses where there is no second derivative",
+        ),
     ),
 )
 CLARA = replace(

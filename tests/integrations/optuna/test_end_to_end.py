@@ -17,6 +17,7 @@ from lrsearch import EdgeSampler, ScheduleSpace, StabilityPruner
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.optuna import plan_of, readings_of, verdict_of
 from lrsearch.search import FAMILY, MULTIPLIER
+from lrsearch.sweeps import summary
 from lrsearch.tasks import digits
 from lrsearch.training import batches
 from lrsearch.tuners import tuner_of
@@ -144,3 +145,8 @@ def test_a_tuner_in_a_users_own_loop_is_known_to_the_watch_and_leaves_a_schedule
     study.optimize(lambda trial: run(trial, watched=False), n_trials=1)
     with pytest.raises(StudyMismatchError, match=r"trial 1 was set by 'clara' .* 0 readings"):
         lrsearch.best_schedule(study, study.trials[1])
+    only = optuna.create_study(sampler=EdgeSampler(space, seed=0))
+    only.optimize(lambda trial: run(trial, watched=False), n_trials=1)
+    shown = summary(only)
+    assert shown["best"] is None
+    assert [row["trial"] for row in shown["leaderboard"]] == [0]
