@@ -52,6 +52,13 @@ def calibration() -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
+def tuners() -> Iterator[Load]:
+    """Load a module of `studies/lr_tuners` by name."""
+    with modules_of(STUDIES / "lr_tuners") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def study(load) -> Any:
     names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 STUDY = Path(__file__).parents[2] / "studies" / "lr_tuners"
-
-
-@pytest.fixture(scope="module")
-def tuners() -> Iterator[Any]:
-    """Import from the study's folder; afterwards the path and the modules are as they were."""
-    path, names = list(sys.path), {file.stem for file in STUDY.glob("*.py")}
-    hidden = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
-    sys.path.insert(0, str(STUDY))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path[:] = path
-        for name in names & set(sys.modules):
-            del sys.modules[name]
-        sys.modules.update(hidden)
 
 
 def test_quick_forms_run_resume_and_make_a_page(tuners, tmp_path: Path, capsys) -> None:

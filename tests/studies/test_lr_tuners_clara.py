@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,25 +10,6 @@ import torch
 
 from lrsearch.tasks import digits
 from lrsearch.training import Task
-
-STUDIES = Path(__file__).parents[2] / "studies"
-Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture(scope="module")
-def module() -> Iterator[Load]:
-    """Load a module of the study; afterwards the path and the modules are as they were."""
-    before, path = set(sys.modules), list(sys.path)
-    sys.path.insert(0, str(STUDIES / "lr_tuners"))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path[:] = path
-        for name in set(sys.modules) - before:
-            origin = getattr(sys.modules[name], "__file__", None)
-            if origin and STUDIES in Path(origin).parents:
-                del sys.modules[name]
-
 
 METHODS = (
     "sgd",
@@ -48,9 +24,9 @@ METHODS = (
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rows_are_the_product_s_clara(module, method) -> None:
+def test_rows_are_the_product_s_clara(tuners, method) -> None:
     pytest.importorskip("sklearn")
-    clara = module("clara")
+    clara = tuners("clara")
     rows = clara.many("wine", method, [0, 1], 8)
     assert len(rows) == 14
     for row in rows[7:11]:  # seed 1; larger rates amplify rounding
@@ -60,8 +36,8 @@ def test_rows_are_the_product_s_clara(module, method) -> None:
         assert row["loss"] == pytest.approx(own["loss"], rel=2e-2)
 
 
-def test_a_row_that_is_not_finite_ends_and_the_others_go_on(module) -> None:
-    rows_of = module("clara_linear").Rows
+def test_a_row_that_is_not_finite_ends_and_the_others_go_on(tuners) -> None:
+    rows_of = tuners("clara_linear").Rows
     weights = torch.zeros(2, 3, 4)
     weights[0, 0, 0] = torch.inf
     rates = torch.tensor([0.1, 0.1])
@@ -73,14 +49,14 @@ def test_a_row_that_is_not_finite_ends_and_the_others_go_on(module) -> None:
     assert float(rows.rates[0]) == pytest.approx(0.1)
 
 
-def test_how_many_rates_are_good(module) -> None:
-    report = module("clara_report")
+def test_how_many_rates_are_good(tuners) -> None:
+    report = tuners("clara_report")
     means = np.array([10.0, 89.0, 90.0, 50.0, 88.5, 91.0, 89.0])
     assert report.good(means, 91.0) == (4, 2)
     assert report.good(means, 100.0) == (0, 0)
 
 
-def quadratic(module, make, *, bend: float = 2.0, rate: float = 0.01, steps: int = 60) -> list:
+def quadratic(tuners, make, *, bend: float = 2.0, rate: float = 0.01, steps: int = 60) -> list:
     """Rates of a tuner on ``bend w^2 / 2`` in two dimensions."""
     w = torch.ones(2, dtype=torch.float64, requires_grad=True)
     tuner = make(torch.optim.SGD([w], lr=rate))
@@ -90,9 +66,9 @@ def quadratic(module, make, *, bend: float = 2.0, rate: float = 0.01, steps: int
     ]
 
 
-def test_a_polyak_step_at_scale_one_half_lands_on_the_minimum(module) -> None:
-    old = module("study_tuners")
-    found = quadratic(module, lambda o: old.Polyak(o, scale=0.5), steps=40)
+def test_a_polyak_step_at_scale_one_half_lands_on_the_minimum(tuners) -> None:
+    old = tuners("study_tuners")
+    found = quadratic(tuners, lambda o: old.Polyak(o, scale=0.5), steps=40)
     # 2 f / |g|^2 is 1 / bend: the ceiling of 1.2 a step is what holds it back
     assert found[5][1] == pytest.approx(0.01 * 1.2**5)
     assert max(rate for _, rate in found) == pytest.approx(0.5)
@@ -100,9 +76,9 @@ def test_a_polyak_step_at_scale_one_half_lands_on_the_minimum(module) -> None:
 
 
 @pytest.mark.parametrize("additive", [False, True])
-def test_hypergradient_descent_raises_a_small_rate(module, additive) -> None:
-    old = module("study_tuners")
-    found = quadratic(module, lambda o: old.Hypergradient(o, beta=0.02, additive=additive))
+def test_hypergradient_descent_raises_a_small_rate(tuners, additive) -> None:
+    old = tuners("study_tuners")
+    found = quadratic(tuners, lambda o: old.Hypergradient(o, beta=0.02, additive=additive))
     assert found[0][1] == 0.01
     expected = 0.01 + 0.02 * 7.84 if additive else 0.01 * 1.02  # g'g_before = 2 * 2 * 1.96
     assert found[1][1] == pytest.approx(expected)
@@ -110,9 +86,9 @@ def test_hypergradient_descent_raises_a_small_rate(module, additive) -> None:
 
 
 @pytest.fixture(scope="module")
-def task(module):
+def task(tuners):
     plain = digits()
-    judged = (module("versus"), module("judged"))[1]
+    judged = (tuners("versus"), tuners("judged"))[1]
     fields = {name: getattr(plain, name) for name in Task.__dataclass_fields__}
     return judged.Judged(**fields | {"budget": 40}, test=plain.evaluate)
 
@@ -128,8 +104,8 @@ def task(module):
         ("hypergradient", "beta 0.01, start 1", 1.0),
     ],
 )
-def test_a_run_with_a_tuner_and_its_cost(module, task, tuner, setting, cost) -> None:
-    versus = module("versus")
+def test_a_run_with_a_tuner_and_its_cost(tuners, task, tuner, setting, cost) -> None:
+    versus = tuners("versus")
     start, make = versus.SETTINGS[tuner][setting]
     run = versus.tuned(task, 0, 0.05 * start, make)
     assert math.isfinite(run["test"])
@@ -138,15 +114,15 @@ def test_a_run_with_a_tuner_and_its_cost(module, task, tuner, setting, cost) -> 
     assert again == run
 
 
-def test_at_equal_cost_cdat_makes_fewer_steps(module, task) -> None:
-    versus = module("versus")
+def test_at_equal_cost_cdat_makes_fewer_steps(tuners, task) -> None:
+    versus = tuners("versus")
     start, make = versus.SETTINGS["CDAT"]["sigma 1"]
     run = versus.tuned(task, 0, 0.05 * start, make, short=True)
     assert run["steps"] == int(40 / 3.5)
     assert run["cost"] <= 1.0
 
 
-def test_a_run_that_diverges_is_lost(module, task) -> None:
-    versus = module("versus")
+def test_a_run_that_diverges_is_lost(tuners, task) -> None:
+    versus = tuners("versus")
     _, make = versus.SETTINGS["constant"]["start 1"]
     assert versus.tuned(task, 0, 1e30, make)["test"] == "inf"
