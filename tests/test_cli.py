@@ -86,7 +86,7 @@ def swept(make_shell, tmp_path_factory):
 # Help
 
 
-@pytest.mark.parametrize("command", [None, "edge", "sweep", "show", "export"])
+@pytest.mark.parametrize("command", [None, "edge", "regimes", "sweep", "show", "export"])
 def test_help_teaches_every_option(command: str | None) -> None:
     """As a user starts it: in an interpreter of its own; help does not wait for torch."""
     code = (
@@ -134,6 +134,30 @@ def test_usage_errors_end_with_2(shell) -> None:
         assert word in command.err
         assert command.out == ""
     assert {p.name for p in shell.folder.iterdir()} == {"task.py", ".output"}
+
+
+# Regimes
+
+
+def test_a_regime_map_is_printed_and_written(shell) -> None:
+    arguments = ["regimes", "task.py:task", "--resolution", "1", "--out", "here"]
+    command = shell.run(*arguments, picture=True)
+    assert command.code == 0, command.err
+    for word in ("1|2", "2|3", "best start", "x edge", "regimes-curve-40.png"):
+        assert word in command.out
+    document = one_document((shell.folder / "here" / f"regimes-curve-{BUDGET}.json").read_text())
+    again = shell.run(*arguments, "--json")  # remembered: nothing is trained
+    assert again.code == 0
+    told = one_document(again.out)
+    assert told.pop("files") == {"map": f"here/regimes-curve-{BUDGET}.json"}
+    assert told == document
+    assert "matplotlib" in again.err
+
+
+def test_a_regime_map_that_cannot_be_is_told_in_a_sentence(shell) -> None:
+    command = shell.run("regimes", "task.py:task", "--resolution", "0.3")
+    assert command.code == 1
+    assert command.err.startswith("error: task 'curve': the resolution must be 1, 1/2, 1/4")
 
 
 # A whole sweep

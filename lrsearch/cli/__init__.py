@@ -1,8 +1,9 @@
 """The command line: parsing and printing only."""
 
 from lrsearch.cli._app import app, main
+from lrsearch.cli._regimes import regimes
 from lrsearch.cli._schedules import export, families
 from lrsearch.cli._show import show
 from lrsearch.cli._sweeps import edge, sweep
 
-__all__ = ["app", "edge", "export", "families", "main", "show", "sweep"]
+__all__ = ["app", "edge", "export", "families", "main", "regimes", "show", "sweep"]

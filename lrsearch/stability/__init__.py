@@ -1,7 +1,12 @@
 """What a curvature number means: readings, thresholds, trends, regimes, verdicts. Pure."""
 
+from lrsearch.stability._bracketing import next_rate as next_rate
 from lrsearch.stability._edge import Edge as Edge
 from lrsearch.stability._events import event as event
+from lrsearch.stability._fixed_rates import FixedRate as FixedRate
+from lrsearch.stability._fixed_rates import RegimeMap as RegimeMap
+from lrsearch.stability._fixed_rates import Threshold as Threshold
+from lrsearch.stability._fixed_rates import regime_map as regime_map
 from lrsearch.stability._host import Host as Host
 from lrsearch.stability._looks import LOOKS as LOOKS
 from lrsearch.stability._looks import look_steps as look_steps
@@ -25,10 +30,13 @@ __all__ = [
     "CONTINUE",
     "LOOKS",
     "Edge",
+    "FixedRate",
     "Host",
     "Reading",
     "Regime",
+    "RegimeMap",
     "Side",
+    "Threshold",
     "Verdict",
     "below_edge",
     "dead",
@@ -38,8 +46,10 @@ __all__ = [
     "full_batch_threshold",
     "look_steps",
     "looks_in",
+    "next_rate",
     "phase",
     "phases",
+    "regime_map",
     "robust_slope",
     "small_batch_threshold",
 ]

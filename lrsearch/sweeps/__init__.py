@@ -14,6 +14,11 @@ from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
 from lrsearch.sweeps._patient import PatientStorage as PatientStorage
+from lrsearch.sweeps._regime_words import regime_sentences as regime_sentences
+from lrsearch.sweeps._regime_words import regime_table as regime_table
+from lrsearch.sweeps._regime_words import write_regimes as write_regimes
+from lrsearch.sweeps._regimes import MappedRegimes as MappedRegimes
+from lrsearch.sweeps._regimes import map_regimes as map_regimes
 from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
@@ -34,6 +39,7 @@ __all__ = [
     "Estimate",
     "Listener",
     "Live",
+    "MappedRegimes",
     "PatientStorage",
     "Silent",
     "SweepResult",
@@ -45,9 +51,12 @@ __all__ = [
     "interruptible",
     "keep_best",
     "leaderboard",
+    "map_regimes",
     "only_study",
     "open_storage",
     "open_study",
+    "regime_sentences",
+    "regime_table",
     "schedule_of",
     "sentences",
     "shown",
@@ -57,5 +66,6 @@ __all__ = [
     "table_of",
     "task_edge",
     "total_cost",
+    "write_regimes",
     "write_winner",
 ]

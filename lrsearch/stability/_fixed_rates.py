@@ -1,0 +1,255 @@
+"""Where fixed learning rates lead within a budget: converging, chaotic, diverging[^1].
+
+A run holds one rate, and is annealed at its end. The level ``L(r)`` is its training loss before
+that, the quality ``Q(r)`` its metric after it. With ``r*`` the rate of the lowest level (the
+largest one, where several have solved their training set: a level under a hundredth of the start is
+as low as any other)
+
+- 1, convergence: ``r <= r*``; time limits the run, a smaller rate gives a higher level
+- 2, chaotic equilibrium: ``r* < r``; noise limits it, the level rises with the rate
+- 2A: the part of it, from ``r*`` on, that anneals to no worse than regime 1 does; 2B: the rest
+- 3, divergence: the level stays above ``STUCK`` of the start, or is not finite
+
+The paper trains until nothing changes any more; within a budget the thresholds fall as it grows.
+
+[^1]: Sadrtdinov, Kodryan, Pokonechny, Lobacheva, Vetrov, "Where Do Large Learning Rates Lead Us?",
+    NeurIPS 2024, arXiv 2410.22113.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, stdev
+from typing import Any, Literal
+
+FixedRegime = Literal["1", "2A", "2B", "3"]
+SOLVED = 0.01  # of the start: a training set that is solved
+STUCK = 0.8  # of the start, as `phase` has it
+TOLERANCE = 0.02  # of the best quality: no worse
+SURE = 2.0  # standard errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedRate:
+    """One run at a fixed rate.
+
+    Attributes:
+        rate: Learning rate.
+        start: Training loss at the start, before any update.
+        losses: Training loss before annealing, as means over consecutive blocks of the same
+            batches for every rate; empty where it was not finite.
+        plain: Metric before annealing; NaN where there is none.
+        annealed: Metric after annealing; NaN where there is none.
+        cost: Full runs.
+    """
+
+    rate: float
+    start: float
+    losses: tuple[float, ...]
+    plain: float = math.nan
+    annealed: float = math.nan
+    cost: float = 1.0
+
+    @property
+    def level(self) -> float:
+        """Mean training loss before annealing, no less than a solved training set's."""
+        return max(self.loss, SOLVED * self.start)
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss before annealing; infinite where it was not finite."""
+        return mean(self.losses) if self.losses else math.inf
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it learnt next to nothing, or its loss was not finite.
+
+        Far below `r*` this says that the rate is too small.
+        """
+        return not self.level < STUCK * self.start
+
+    @property
+    def solved(self) -> bool:
+        """Whether its training set is solved."""
+        return self.level <= SOLVED * self.start
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-safe form; a number that is not finite is ``None``."""
+        plain = {name: _finite(value) for name, value in asdict(self).items()}
+        return {**plain, "losses": list(self.losses)}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> FixedRate:
+        """Read `to_dict`'s form."""
+        fields: dict[str, Any] = {n: math.nan if v is None else v for n, v in plain.items()}
+        return cls(**fields | {"losses": tuple(plain["losses"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A learning rate at which a regime ends.
+
+    Attributes:
+        rate: The estimate.
+        low: Highest rate that is known to lie below it, as far as seed noise lets one know; 0 for
+            none.
+        high: Lowest rate that is known to lie above it; infinite for none.
+    """
+
+    rate: float
+    low: float
+    high: float
+
+    @property
+    def octaves(self) -> float:
+        """From the lower to the higher."""
+        return math.log2(self.high / self.low) if self.low > 0 else math.inf
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain JSON-safe form; a number that is not finite is ``None``."""
+        return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeMap:
+    """The regimes of a task at one budget.
+
+    Attributes:
+        runs: What was trained, by rising rate.
+        convergence: Between 1 and 2.
+        good: Between 2A and 2B; at `convergence` where there is no 2A.
+        divergence: Between 2 and 3.
+        maximize: Whether a good metric is a large one.
+    """
+
+    runs: tuple[FixedRate, ...]
+    convergence: Threshold
+    good: Threshold
+    divergence: Threshold
+    maximize: bool = False
+
+    def regime(self, rate: float) -> FixedRegime:
+        """The regime of a rate."""
+        if rate <= self.convergence.rate:
+            return "1"
+        if rate >= self.divergence.rate:
+            return "3"
+        return "2A" if rate <= self.good.rate else "2B"
+
+    @property
+    def best(self) -> FixedRate:
+        """The run of the best annealed metric."""
+        return self.runs[_best(self.runs, self.maximize)]
+
+    @property
+    def cost(self) -> float:
+        """Full runs."""
+        return sum(run.cost for run in self.runs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-safe form."""
+        return {
+            "convergence": self.convergence.to_dict(),
+            "good": self.good.to_dict(),
+            "divergence": self.divergence.to_dict(),
+            "best": self.best.rate,
+            "cost": self.cost,
+            "runs": [run.to_dict() | {"regime": self.regime(run.rate)} for run in self.runs],
+        }
+
+
+def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMap:
+    """The thresholds that these runs tell, and how well.
+
+    The first is the vertex of the parabola through the logarithms of the levels at ``r*`` and its
+    neighbours, or halfway (in octaves) to the next rate where the training set is solved; its
+    bounds are the rates whose level does not differ from the lowest by two standard errors of the
+    paired difference. The others lie halfway between two rates, the bounds.
+
+    Args:
+        runs: Of one task and budget, with the same batches.
+        maximize: Whether a good metric is a large one.
+
+    Raises:
+        ValueError: If no run has learnt anything.
+    """
+    ordered = tuple(sorted(runs, key=lambda run: run.rate))
+    if not ordered or ordered[bottom := lowest(ordered)].diverged:
+        raise ValueError("no rate trains: every run kept most of its loss, or lost it")
+    convergence = _convergence(ordered, bottom)
+    last = last_good(ordered, maximize)
+    good = convergence if last == bottom else _between(ordered, last)
+    end = max(i for i, run in enumerate(ordered) if not run.diverged)
+    return RegimeMap(ordered, convergence, good, _between(ordered, end), maximize)
+
+
+def lowest(runs: Sequence[FixedRate]) -> int:
+    """The run of the lowest level, the last of those that are equal."""
+    return min(range(len(runs)), key=lambda i: (runs[i].level, -i))
+
+
+def last_good(runs: Sequence[FixedRate], maximize: bool) -> int:
+    """The last run of those from ``r*`` on that anneal to no worse than regime 1 does."""
+    bottom = lowest(runs)
+    below = [i for i in range(bottom + 1) if math.isfinite(runs[i].annealed)]
+    last = bottom
+    if not below:
+        return last
+    sign = -1.0 if maximize else 1.0
+    reference = min(sign * runs[i].annealed for i in below)
+    allowed = reference + TOLERANCE * abs(reference)
+    while last + 1 < len(runs) and sign * runs[last + 1].annealed <= allowed:
+        last += 1
+    return last
+
+
+def _convergence(runs: Sequence[FixedRate], bottom: int) -> Threshold:
+    if runs[bottom].solved:
+        return _between(runs, bottom)
+    same = [i for i in range(len(runs)) if _alike(runs[i], runs[bottom])]
+    rate = math.log2(runs[bottom].rate)
+    if 0 < bottom < len(runs) - 1 and math.isfinite(runs[bottom + 1].level):
+        rate = _vertex(runs[bottom - 1 : bottom + 2])
+    low, high = runs[min(same)].rate, runs[max(same)].rate
+    return Threshold(2.0**rate, min(low, 2.0**rate), max(high, 2.0**rate))
+
+
+def _alike(run: FixedRate, other: FixedRate) -> bool:
+    """Whether two levels do not differ by more than the noise of their paired difference."""
+    if len(run.losses) < 2 or len(run.losses) != len(other.losses):
+        return run is other
+    gaps = [a - b for a, b in zip(run.losses, other.losses, strict=True)]
+    return mean(gaps) <= SURE * stdev(gaps) / math.sqrt(len(gaps))
+
+
+def _between(runs: Sequence[FixedRate], last: int) -> Threshold:
+    """Halfway to the next run."""
+    low = runs[last].rate
+    if last + 1 == len(runs):
+        return Threshold(low, low, math.inf)
+    high = runs[last + 1].rate
+    return Threshold(math.sqrt(low * high), low, high)
+
+
+def _vertex(runs: Sequence[FixedRate]) -> float:
+    """log2 of the rate at the vertex of the parabola through three logarithms of levels."""
+    x = [math.log2(run.rate) for run in runs]
+    y = [math.log(run.level) for run in runs]
+    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
+    bend = (right - left) / (x[2] - x[0])
+    if bend <= 0:
+        return x[1]
+    found = (x[0] + x[1]) / 2 - left / (2 * bend)
+    return min(max(found, (x[0] + x[1]) / 2), (x[1] + x[2]) / 2)
+
+
+def _best(runs: Sequence[FixedRate], maximize: bool) -> int:
+    sign = -1.0 if maximize else 1.0
+    known = [i for i in range(len(runs)) if math.isfinite(runs[i].annealed)]
+    return min(known, key=lambda i: sign * runs[i].annealed) if known else lowest(runs)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
