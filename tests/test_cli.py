@@ -86,7 +86,9 @@ def swept(make_shell, tmp_path_factory):
 # Help
 
 
-@pytest.mark.parametrize("command", [None, "edge", "regimes", "sweep", "show", "export"])
+@pytest.mark.parametrize(
+    "command", [None, "edge", "regimes", "sweep", "show", "solution", "export"]
+)
 def test_help_teaches_every_option(command: str | None) -> None:
     """As a user starts it: in an interpreter of its own; help does not wait for torch."""
     code = (
@@ -158,6 +160,35 @@ def test_a_regime_map_that_cannot_be_is_told_in_a_sentence(shell) -> None:
     command = shell.run("regimes", "task.py:task", "--resolution", "0.3")
     assert command.code == 1
     assert command.err.startswith("error: task 'curve': the resolution must be 1, 1/2, 1/4")
+
+
+# Solutions
+
+
+def test_kinds_of_solution_are_told_and_remembered(swept, shell) -> None:
+    made = swept.folder / "found here" / f"curve-{BUDGET}.json"
+    other = shell.folder / "other.json"
+    Schedule("cosine", peak=0.02, budget=BUDGET).save(other)
+    arguments = ["solution", "task.py:task", str(made), str(other), "--seeds", "2", "--out", "here"]
+    command = shell.run(*arguments)
+    assert command.code == 0, command.err
+    assert len([line for line in command.out.splitlines() if ", seed " in line]) == 4
+    assert "cosine, peak 0.02 " in command.out
+    again = shell.run(*arguments, "--json")
+    assert again.code == 0
+    assert ", seed " not in again.err  # nothing is trained again
+    rows = one_document(again.out)["solutions"]
+    assert [row["schedule"]["family"] for row in rows][1] == "cosine"
+    for row in rows:
+        assert len({run["metric"] for run in row["runs"]}) == 2
+        assert all(run["sharpness"] > 0 and run["sparsity"] >= 0 for run in row["runs"])
+
+
+def test_a_solution_that_is_none(shell) -> None:
+    Schedule("constant", peak=1e9, budget=BUDGET).save(shell.folder / "hot.json")
+    command = shell.run("solution", "task.py:task", "hot.json", "--seeds", "1")
+    assert command.code == 1
+    assert "diverged with seed 0" in command.err
 
 
 # A whole sweep

@@ -37,6 +37,7 @@ def test_every_example_is_run_here_and_short() -> None:
         "optuna_minimal.py",
         "own_task.py",
         "ray_cluster.py",
+        "robust.py",
         "torchrun.py",
         "tuner.py",
     }
@@ -53,6 +54,16 @@ def test_tuner(tmp_path: Path) -> None:
     assert max(float(greedy[1]), float(again[1])) < 0.3
     schedule = Schedule.load(tmp_path / "schedule.json")
     assert (schedule.family, schedule.budget) == ("piecewise", 60)
+
+
+def test_robust(tmp_path: Path) -> None:
+    said = run(tmp_path, sys.executable, "-W", "error", str(EXAMPLES / "robust.py"))
+    rows = [line.split() for line in said.splitlines() if re.match(r" *\d+\.\d+ ", line)]
+    losses, rises = ([float(row[i]) for row in rows] for i in (0, 1))
+    assert losses == sorted(losses)
+    assert rises == sorted(rises, reverse=True)  # nothing on the front is beaten in both
+    number = int(re.search(r"chosen: trial (\d+)", said)[1])
+    assert Schedule.load(tmp_path / "robust.json").provenance["trial"] == number
 
 
 @pytest.mark.distributed

@@ -41,6 +41,8 @@ from lrsearch.curvature._secant import Secant as Secant
 from lrsearch.curvature._secant import sharpness_along as sharpness_along
 from lrsearch.curvature._sharpness import eigenvalues as eigenvalues
 from lrsearch.curvature._sharpness import sharpness as sharpness
+from lrsearch.curvature._solution import SolutionKind as SolutionKind
+from lrsearch.curvature._solution import solution_kind as solution_kind
 from lrsearch.curvature._verify import doubtful as doubtful
 from lrsearch.curvature._watch import Watch as Watch
 
@@ -61,6 +63,7 @@ __all__ = [
     "Ranks",
     "Rule",
     "Secant",
+    "SolutionKind",
     "Watch",
     "WeightAverage",
     "batch_sharpness",
@@ -85,6 +88,7 @@ __all__ = [
     "restored",
     "sharpness",
     "sharpness_along",
+    "solution_kind",
     "threshold",
     "usual_rate",
     "vertex",

@@ -19,6 +19,9 @@ from lrsearch.sweeps._regime_words import regime_table as regime_table
 from lrsearch.sweeps._regime_words import write_regimes as write_regimes
 from lrsearch.sweeps._regimes import MappedRegimes as MappedRegimes
 from lrsearch.sweeps._regimes import map_regimes as map_regimes
+from lrsearch.sweeps._solution import Solutions as Solutions
+from lrsearch.sweeps._solution import solution_table as solution_table
+from lrsearch.sweeps._solution import solutions as solutions
 from lrsearch.sweeps._storage import only_study as only_study
 from lrsearch.sweeps._storage import open_storage as open_storage
 from lrsearch.sweeps._storage import open_study as open_study
@@ -42,6 +45,7 @@ __all__ = [
     "MappedRegimes",
     "PatientStorage",
     "Silent",
+    "Solutions",
     "SweepResult",
     "TrialEnd",
     "best_weights",
@@ -60,6 +64,8 @@ __all__ = [
     "schedule_of",
     "sentences",
     "shown",
+    "solution_table",
+    "solutions",
     "story",
     "summary",
     "sweep",
