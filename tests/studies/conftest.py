@@ -59,6 +59,13 @@ def tuners() -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
+def practical() -> Iterator[ModuleType]:
+    """`studies/large_lr_regimes/practical.py`, which reads the tables of search_efficiency."""
+    with modules_of(STUDIES / "large_lr_regimes") as found:
+        yield found("practical")
+
+
+@pytest.fixture(scope="module")
 def study(load) -> Any:
     names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})
