@@ -24,11 +24,14 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Any, Literal
 
+import numpy as np
+
 FixedRegime = Literal["1", "2A", "2B", "3"]
 SOLVED = 0.01  # of the start: a training set that is solved
 STUCK = 0.8  # of the start, as `phase` has it
 TOLERANCE = 0.02  # of the best quality: no worse
 SURE = 2.0  # standard errors
+NEAR = 1.1  # octaves that a parabola reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +166,8 @@ class RegimeMap:
 def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMap:
     """The thresholds that these runs tell, and how well.
 
-    The first is the vertex of the parabola through the logarithms of the levels at ``r*`` and its
-    neighbours, or halfway (in octaves) to the next rate where the training set is solved; its
+    The first is the vertex of the parabola through the logarithms of the levels within an octave
+    of ``r*``, or halfway (in octaves) to the next rate where the training set is solved; its
     bounds are the rates whose level does not differ from the lowest by two standard errors of the
     paired difference. The others lie halfway between two rates, the bounds.
 
@@ -209,9 +212,7 @@ def _convergence(runs: Sequence[FixedRate], bottom: int) -> Threshold:
     if runs[bottom].solved:
         return _between(runs, bottom)
     same = [i for i in range(len(runs)) if _alike(runs[i], runs[bottom])]
-    rate = math.log2(runs[bottom].rate)
-    if 0 < bottom < len(runs) - 1 and math.isfinite(runs[bottom + 1].level):
-        rate = _vertex(runs[bottom - 1 : bottom + 2])
+    rate = _vertex(runs, bottom)
     low, high = runs[min(same)].rate, runs[max(same)].rate
     return Threshold(2.0**rate, min(low, 2.0**rate), max(high, 2.0**rate))
 
@@ -233,16 +234,19 @@ def _between(runs: Sequence[FixedRate], last: int) -> Threshold:
     return Threshold(math.sqrt(low * high), low, high)
 
 
-def _vertex(runs: Sequence[FixedRate]) -> float:
-    """log2 of the rate at the vertex of the parabola through three logarithms of levels."""
-    x = [math.log2(run.rate) for run in runs]
-    y = [math.log(run.level) for run in runs]
-    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
-    bend = (right - left) / (x[2] - x[0])
-    if bend <= 0:
-        return x[1]
-    found = (x[0] + x[1]) / 2 - left / (2 * bend)
-    return min(max(found, (x[0] + x[1]) / 2), (x[1] + x[2]) / 2)
+def _vertex(runs: Sequence[FixedRate], bottom: int) -> float:
+    """log2 of the rate at the vertex of the parabola fitted to the levels around a run.
+
+    To their logarithms within an octave, by least squares: closer neighbours alone differ by less
+    than their noise. The run itself where there is no such parabola; never beyond half an octave.
+    """
+    here = math.log2(runs[bottom].rate)
+    near = [(math.log2(r.rate) - here, r.level) for r in runs if math.isfinite(r.level)]
+    near = [(x, math.log(level)) for x, level in near if abs(x) <= NEAR]
+    if len(near) < 3 or not min(near)[0] < 0 < max(near)[0]:
+        return here
+    bend, slope, _ = map(float, np.polyfit([x for x, _ in near], [y for _, y in near], 2))
+    return here if bend <= 0 else here + min(max(-slope / (2 * bend), -0.5), 0.5)
 
 
 def _best(runs: Sequence[FixedRate], maximize: bool) -> int:
