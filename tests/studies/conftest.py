@@ -59,6 +59,13 @@ def tuners() -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
+def large_rates() -> Iterator[Load]:
+    """Load a module of `studies/large_lr_regimes` by name."""
+    with modules_of(STUDIES / "large_lr_regimes") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def study(load) -> Any:
     names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})
