@@ -53,8 +53,8 @@ class Plan:
     finetune_epochs: int = 100
     averages: tuple[int, ...] = (2, 5, 10, 20)
     points: int = 11
-    iterations: int = 15
-    curved: int = 500
+    iterations: int = 12
+    curved: int = 250
     between: int = 2000
     digits: bool = False
 

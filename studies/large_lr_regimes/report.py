@@ -61,7 +61,7 @@ def geometry(r: Results) -> list[str]:
     lines = ["", "### Geometry", ""]
     lines += [
         "Means over seeds: angle in radians, barriers of the error in points, between solutions",
-        f"of the lowest and the highest second rate, and between them and the average of {AVERAGE}.",
+        f"of the lowest and highest second rate, and between them and the average of {AVERAGE}.",
         "Spread: range over second rates of the mean test accuracy, in points.",
     ]
     pairs = ("low, high", "low, average", "high, average")
