@@ -62,13 +62,16 @@ def geometry(r: Results) -> list[str]:
     lines += [
         "Means over seeds: angle in radians, barriers of the error in points, between solutions",
         f"of the lowest and highest second rate, and between them and the average of {AVERAGE}.",
-        "Spread: range over second rates of the mean test accuracy, in points.",
+        "Spread: range over second rates of the mean test accuracy, in points; high - low: paired",
+        "difference of the test accuracy, with its standard error.",
     ]
+    gain = r.tuned_accuracy[-1] - r.tuned_accuracy[0]
     pairs = ("low, high", "low, average", "high, average")
     columns = [f"{p}: {f}" for p in pairs for f in ("angle", "train", "test")]
-    lines += head(["first rate", "regime", "spread", *columns])
+    lines += head(["first rate", "regime", "spread", "high - low", *columns])
     for i, rate in enumerate(r.rates):
         cells: list[object] = [f"{rate:.3g}", r.labels[i], percent(r.spread[i])]
+        cells.append(f"{100 * gain[:, i].mean():+.1f} ± {percent(error(gain)[i])}")
         for p in range(3):
             cells.append(f"{r.pair(p, 'angle')[:, i].mean():.2f}")
             for part in ("train", "test"):
@@ -132,7 +135,9 @@ def where(r: Results) -> list[str]:
         above = int((each > t.last).sum())
         within = int(((each > t.last) & (each <= (end or 0.0))).sum())
         cells = [name, f"{r.rates[best]:.3g}", f"{octaves(t.last, r.rates[best]):+.2f}"]
-        cells += [percent(mean[best]), f"{100 * (mean[best] - r.best_of_1):+.1f}"]
+        more = values[:, best] - r.alone_of_1
+        gain = f"{100 * more.mean():+.1f} ± {percent(error(more))}"
+        cells += [percent(mean[best]), gain]
         lines.append(row([*cells, f"{above}/{r.seeds}", f"{within}/{r.seeds}"]))
     return lines
 
@@ -153,6 +158,29 @@ def curvature(r: Results) -> list[str]:
             each = [spearmanr(s[chosen], e[chosen]).statistic
                     for s, e in zip(sharp, wrong, strict=True)]  # fmt: skip
             cells.append(f"{np.mean(each):+.2f} ({min(each):+.2f} to {max(each):+.2f})")
+        lines.append(row(list(cells)))
+    return lines
+
+
+def precision(raw: Path) -> list[str]:
+    """The synthetic task in double precision beside the recorded runs, same data and batches."""
+    double, single = Results.load(raw, "double"), Results.load(raw, "tick")
+    if not double.cells or not single.cells:
+        return []
+    lines = ["", "## C. The synthetic task in double precision", ""]
+    lines += ["Means over the data sets of the first cell; single precision, double."]
+    names = ("train loss", "test accuracy, %", "test accuracy, fine-tuned, %")
+    lines += head(["first rate", *names])
+    for j, rate in enumerate(double.rates):
+        i = int(np.abs(single.rates - rate).argmin())
+        cells = [f"{rate:.3g}"]
+        for point, field, scale in (("pretrained", "train_loss", 1), ("pretrained", "test_accuracy",
+                                    100), (double.tuned[0], "test_accuracy", 100)):  # fmt: skip
+            b = double.points(point, field)[:, j]
+            a = single.points(point, field)[: len(b), i]
+            cells.append(f"{scale * a.mean():.4g}, {scale * b.mean():.4g} "
+                         f"(difference {scale * (b - a).mean():+.2g}"
+                         f" ± {scale * error(b - a):.2g})")  # fmt: skip
         lines.append(row(list(cells)))
     return lines
 
@@ -178,6 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
         seen = {str(c["environment"]): c["environment"] for c in r.cells}
         for about in seen.values():
             lines += ["", "Environment: " + ", ".join(f"{k} {v}" for k, v in about.items()) + "."]
+    lines += precision(options.raw)
     options.out.write_text("\n".join(lines) + "\n")
 
 

@@ -45,6 +45,7 @@ class Plan:
 
 
 PAPER = Plan()
+DOUBLE = Plan(rates=(6, 9, 11, 13), finetune=(0,), averages=(5,), iterations=1, dtype=torch.float64)
 QUICK = Plan(
     rates=(0, 8, 11, 18),
     finetune=(0, 8),
