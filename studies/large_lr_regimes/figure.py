@@ -48,7 +48,9 @@ def quality(axis: Any, r: Results) -> None:
         axis.plot(r.rates, mean, style, color=colour, label=label, lw=1.3)
         axis.fill_between(r.rates, mean - wide, mean + wide, color=colour, alpha=0.15, lw=0)
     axis.axhline(100 * r.best_of_1, color="0.6", lw=0.8)
-    axis.set_ylabel("test accuracy, %")
+    # averages and runs that have lost everything may leave the axes below
+    low = 100 * r.tuned_accuracy.mean(axis=1).min()
+    axis.set(ylabel="test accuracy, %", ylim=(low - 4, None))
     axis.legend(fontsize=7, loc="lower left")
 
 
