@@ -78,7 +78,7 @@ def features(axis: Any, r: Results) -> None:
     for k, name in enumerate(names):
         axis.plot(r.rates, 100 * values[:, k], label=name, lw=1.3)
     axis.set(ylabel="accuracy, %", xlabel="first rate (effective, unit sphere)")
-    axis.legend(fontsize=7, loc="upper left")
+    axis.legend(fontsize=7, loc="center left")
 
 
 def main(arguments: list[str] | None = None) -> None:
