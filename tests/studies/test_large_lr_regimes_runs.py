@@ -134,3 +134,22 @@ def test_training_losses_by_regime(ticks) -> None:
     assert loss[lost].min() > 0.69
     accuracy = ticks.points("pretrained", "test_accuracy").mean(axis=0)
     assert np.abs(accuracy[lost] - 0.5).max() < 0.03
+
+
+# The image task: what its page says is what is committed.
+
+
+def test_on_images_too_the_best_first_rate_lies_above_the_threshold(large_rates) -> None:
+    images = large_rates("results").Results.load(STUDY / "raw", "image")
+    assert images.seeds >= 2
+    low = images.tuned_accuracy[0].mean(axis=0)
+    best = int(low.argmax())
+    assert images.labels[best] == "2A"
+    assert low[best] - images.best_of_1 >= 0.01
+    height = images.pair(0, "train_barrier").mean(axis=0)
+    labels = np.array(images.labels)
+    assert height[labels == "2A"].max() <= 0.005
+    assert height[labels == "3"].min() >= 0.1
+    middle = images.points(images.tuned[0], "bands")[..., 2]
+    below = images.rates < images.threshold.last
+    assert (middle[:, best] > middle[:, below].max(axis=1)).all()
