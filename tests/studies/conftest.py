@@ -59,10 +59,16 @@ def tuners() -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
-def practical() -> Iterator[ModuleType]:
-    """`studies/large_lr_regimes/practical.py`, which reads the tables of search_efficiency."""
+def large_rates() -> Iterator[Load]:
+    """Load a module of `studies/large_lr_regimes` by name."""
     with modules_of(STUDIES / "large_lr_regimes") as found:
-        yield found("practical")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def practical(large_rates) -> ModuleType:
+    """Its `practical.py`, which reads the tables of search_efficiency."""
+    return large_rates("practical")
 
 
 @pytest.fixture(scope="module")
