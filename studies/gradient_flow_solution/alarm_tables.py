@@ -50,8 +50,9 @@ def recorded(cell: Cell) -> list[str]:
              "tasks. Hot: bad at a rate above the best.", "",
              "| signal | level | false alarms | true, hot | gap | chance that hot scores above "
              "good "
-             "| gap | false at any rise | true, hot, at any rise |",
-             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+             "| gap | false at any rise | gap | true, hot, at any rise | gap "
+             "| true, hot, at 5 % false of the task itself | gap |",
+             "|---|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for name in SIGNALS:
         own, gaps = cell["signals"][name], cell["gaps"].get(name, {})
         ev = own["evaluation"]
@@ -60,7 +61,9 @@ def recorded(cell: Cell) -> list[str]:
             f"| {name} | {level} | {mean(ev, 'false'):.1%} | {mean(ev, 'true_hot'):.1%} | "
             f"{span(gaps.get('true_hot', {}))} | {mean(ev, 'area_hot'):.3f} | "
             f"{span(gaps.get('area_hot', {}))} | {mean(ev, 'false_any'):.1%} | "
-            f"{mean(ev, 'true_hot_any'):.1%} |"
+            f"{span(gaps.get('false_any', {}))} | {mean(ev, 'true_hot_any'):.1%} | "
+            f"{span(gaps.get('true_hot_any', {}))} | {mean(ev, 'true_own'):.1%} | "
+            f"{span(gaps.get('true_own', {}))} |"
         )
     one = cell["signals"][LOSS]
     splits = (one[split].items() for split in ("development", "evaluation"))
@@ -136,8 +139,8 @@ def fresh(cells: dict[str, Cell]) -> list[str]:
                   "cost in gradients of one look.", "",
                   "| signal | level | false alarms | true, hot | gap | chance that hot scores "
                   "above "
-                  "good | false at any rise | cost |",
-                  "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+                  "good | the same on the other task | false at any rise | cost |",
+                  "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
         base = levels_for(development, LOSS)
         for name in (*NEW_RISES, *NEW_LEVELS, *OTHERS):
             at = levels_for(development, name)
@@ -145,11 +148,12 @@ def fresh(cells: dict[str, Cell]) -> list[str]:
             looks = (
                 [v[key] for r in cells[task]["runs"] for v in r["looks"] if v[key]] if key else []
             )
+            others = [area(t[name], t["hot"] > 0, t["good"] > 0) for t in development]
             anyway = f"{share(own[name], good, 0.0):.1%}" if name not in NEW_LEVELS else "-"
             lines.append(
                 f"| {name} | {at:.3f} | {share(own[name], good, at):.1%} | "
                 f"{share(own[name], hot, at):.1%} | {gap(own, name, at, base)} | "
-                f"{area(own[name], hot, good):.3f} | {anyway} | "
+                f"{area(own[name], hot, good):.3f} | {np.mean(others):.3f} | {anyway} | "
                 f"{f'{np.mean(looks):.0f}' if looks else '-'} |"
             )
     return lines

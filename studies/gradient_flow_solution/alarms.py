@@ -35,12 +35,13 @@ RISES = {
     "mini-cooldown": "cooled_loss",
     "averaged weights, on the batch": "averaged_batch_loss",
 }
+SMOOTHED = "validation loss, mean of two rungs"
 LEVELS = {
     "sharpness, one batch": ("sharpness_1", "threshold"),
     "largest eigenvalue": ("top", "top_threshold"),
 }
 FIRST = 2  # rungs: before, the averaged weights are those of the start
-SIGNALS = (*RISES, *LEVELS, CONTROL)
+SIGNALS = (*RISES, SMOOTHED, *LEVELS, CONTROL)
 
 
 @contextmanager
@@ -88,6 +89,8 @@ def rows(table: Any, until: int) -> dict[str, Array]:
             for name, column in RISES.items():
                 found[name].append(rise(np.asarray(run.rungs[column], float), until,
                                         1 if name == "mini-cooldown" else FIRST))  # fmt: skip
+            losses = np.asarray(run.rungs["loss"], float)
+            found[SMOOTHED].append(rise(np.sqrt(losses * np.roll(losses, 1)), until, FIRST))
             for name, pair in LEVELS.items():
                 found[name].append(level(run, pair, until))
             found["good"].append(end <= table.best + GOOD)
@@ -139,6 +142,7 @@ def measured(parts: dict[str, dict[str, dict[str, Array]]]) -> dict[str, Any]:
                     "false": share(s, good, at), "true": share(s, bad, at),
                     "true_hot": share(s, hot, at), "false_any": share(s, good, 0.0),
                     "true_hot_any": share(s, hot, 0.0),
+                    "true_own": share(s, hot, levels_for([own], name)),
                 }  # fmt: skip
     return found
 
@@ -166,7 +170,7 @@ def look(until: int, quick: bool) -> dict[str, Any]:
             for split, names in splits.items()
         }
     found = measured(parts)
-    keys = ("area", "area_hot", "false", "true_hot")
+    keys = ("area", "area_hot", "false", "true_hot", "false_any", "true_hot_any", "true_own")
     gaps = {
         name: {key: compared(found, name, key, "evaluation") for key in keys}
         for name in SIGNALS if name != LOSS

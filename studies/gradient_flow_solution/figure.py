@@ -1,4 +1,4 @@
-"""The figures: scalar networks and squared regression; perceptrons.
+"""The figures: loss, sharpness and phi (sharpness of the flow's solution) along descent.
 
 python studies/gradient_flow_solution/figure.py [--raw FOLDER] [--out FOLDER]
 """
@@ -14,7 +14,7 @@ from common import HERE, read
 from network_tables import readings
 
 COLOURS = ("tab:blue", "tab:green", "tab:orange", "tab:red")
-ROWS = ("loss", "rate × sharpness", "rate × sharpness of the flow's solution")
+ROWS = ("loss", "rate × sharpness", "rate × phi")
 
 
 def canvas(columns: int) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ def theory(raw: Path, out: Path) -> None:
             series = [[(p[0], p[i]) for p in curve["points"]] for i in (1, 2, 3)]
             draw(axes, column, series, color=colour, lw=1.0, label=f"{curve['product']:g}")
         finish(axes, column, name)
-    sheet.savefig(out / "theory.png", dpi=90, metadata={"Software": None})
+    sheet.savefig(out / "theory.png", dpi=75, metadata={"Software": None})
 
 
 def perceptrons(raw: Path, out: Path) -> None:
@@ -78,7 +78,7 @@ def perceptrons(raw: Path, out: Path) -> None:
     for column, (net, seed) in enumerate(columns):
         finish(axes, column, f"{net}, seed {seed}")
         axes[0, column].set_ylim(1e-4, 10)
-    sheet.savefig(out / "perceptrons.png", dpi=90, metadata={"Software": None})
+    sheet.savefig(out / "perceptrons.png", dpi=75, metadata={"Software": None})
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -25,16 +25,18 @@ def goal(cell: Cell) -> float:
     return float(next(iter(cell["flows"].values()))["stages"][common - 1]["goal"])
 
 
-def rises(cell: Cell) -> tuple[int, int]:
-    """Of the flow's sharpness from one iterate to the next: all, and those beyond the error.
+def rises(cell: Cell) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs of steps between which the flow's sharpness rose: all, and those beyond the error.
 
     The error of a ratio is what it still changes from the last goal but one to the last.
     """
-    every = beyond = 0
-    for (_, a0, a1), (_, b0, b1) in pairwise(readings(cell)):
+    every, beyond = [], []
+    for (i, a0, a1), (j, b0, b1) in pairwise(readings(cell)):
         rise = b1 / a1 - 1
-        every += rise > 0
-        beyond += rise > max(LEAST, abs(b1 / a1 - b0 / a0))
+        if rise > 0:
+            every.append((i, j))
+        if rise > max(LEAST, abs(b1 / a1 - b0 / a0)):
+            beyond.append((i, j))
     return every, beyond
 
 
@@ -58,7 +60,7 @@ def networks(cells: list[Cell]) -> list[str]:
         lines.append(
             f"| {c['net']} | {rate:.4f} | {c['seed']} | {len(phi)} | {goal(c):g} | "
             f"{rate * phi[0][2]:.3f} | {rate * phi[-1][2]:.3f} | "
-            f"{rate * min(p for *_, p in phi):.3f} | {every}, {beyond} | {change:.1%} | "
+            f"{rate * min(p for *_, p in phi):.3f} | {len(every)}, {len(beyond)} | {change:.1%} | "
             f"{rate * tops[0]:.3f} | {rate * max(tops):.3f} | {rate * tops[-1]:.3f} | "
             f"{jumps} of {len(tops) - 1} | {up} of {len(c['losses']) - 1} |"
         )
@@ -71,6 +73,22 @@ def points(cells: list[Cell]) -> list[str]:
         shown = ", ".join(f"{step}: {c['rate'] * phi:.3f}" for step, _, phi in readings(c))
         lines.append(f"- {c['net']}, rate {c['rate']:.4f}, seed {c['seed']}: {shown}")
     return lines
+
+
+def again(cells: list[Cell]) -> list[str]:
+    """Rises beyond the error, as `gradient_flow` reads them."""
+    lines: list[str] = []
+    for c in cells:
+        for i, j in rises(c)[1]:
+            before, after = (c.get("again", {}).get(str(step)) for step in (i, j))
+            if before and after:
+                lines.append(
+                    f"- {c['net']}, rate {c['rate']:.4f}, seed {c['seed']}, steps {i} to {j}: "
+                    f"{c['rate'] * before['sharpness']:.4f} to {c['rate'] * after['sharpness']:.4f}"
+                    f", at losses of {before['loss']:.1e} and {after['loss']:.1e}"
+                )
+    head = ["", "Rises beyond the error, read again by `gradient_flow` (rate times sharpness):", ""]
+    return [*head, *lines] if lines else []
 
 
 def checks(cells: dict[str, Cell]) -> list[str]:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from common import environment as environment_of
 from common import images, parsed, read, write
+from network_tables import rises
 from stabilised import flow
 from torch import Tensor, nn
 from torch.nn import functional
@@ -224,6 +225,24 @@ def run(path: Path, name: str, product: float, seed: int, first: dict[str, Any])
                   f"{cell['flows'][str(step)]['seconds']:.0f} s", flush=True)  # fmt: skip
 
 
+def again(path: Path) -> None:
+    """Both ends of every rise beyond the error, by the package's integrator."""
+    cell = read(path)
+    net, found = NETS[cell["net"]], cell.get("again", {})
+    steps = {step for pair in rises(cell)[1] for step in pair}
+    if not steps - {int(step) for step in found}:
+        return
+    model, batch = net.model(cell["seed"]), net.batch()
+    kept = curve(net, model, batch, cell["rate"])["kept"]
+    for step in sorted(steps):
+        if str(step) not in found:
+            place(model, kept[step])
+            end = gradient_flow(model, loss_fn, batch, max_gradients=CHECKED)
+            found[str(step)] = {"sharpness": end.sharpness, "loss": end.loss, "error": end.error}
+            write(path, {**cell, "again": found})
+            print(f"{path.name} step {step} again: {found[str(step)]}", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     options = parsed(__doc__, arguments, "networks")
     seeds = (0,) if options.quick else tuple(options.seeds)
@@ -242,6 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
                 flows = read(path)["flows"] if path.exists() else {}
                 if len(flows) < len(net.steps):
                     run(path, name, product, seed, first)
+                again(path)
 
     for name in ("quick",) if options.quick else ("tanh", "relu"):
         path = options.out / f"{name}_check.json.gz"

@@ -40,6 +40,7 @@ def networks(raw: Path) -> list[str]:
     runs.sort(key=lambda c: (c["net"], c["seed"], c["product"]))
     checks = {n.removesuffix("_check"): c for n, c in every.items() if n.endswith("_check")}
     lines = network_tables.networks(runs) + network_tables.points(runs) if runs else []
+    lines += network_tables.again(runs)
     return lines + (network_tables.checks(checks) if checks else [])
 
 
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     lines += scalar(raw)
     lines += ["", "# B. Squared regression"]
     lines += theory_tables.regression(regression) if regression else []
+    for cell in part(raw, "regression", "exact").values():
+        lines += theory_tables.real(cell)
     lines += ["", "# C. Perceptrons", *networks(raw), "", "# D. Alarms", *signals(raw)]
     documents = [read(path) for path in sorted(raw.glob("*/*.json.gz"))]
     kinds = {str(d["environment"]): d["environment"] for d in documents}

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import alarms
+import exact
 import figure
 import networks
 import proxies
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, module in PARTS.items():
         print(f"{name}:", flush=True)
         module.main([*(["--quick"] if options.quick else []), "--out", str(raw / name)])
+        if module is regression:
+            exact.main([*(["--quick"] if options.quick else []), "--out", str(raw / name)])
     report.main(["--raw", str(raw), "--out", str(options.out / "results.md")])
     figure.main(["--raw", str(raw), "--out", str(options.out)])
 

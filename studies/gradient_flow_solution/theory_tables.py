@@ -126,3 +126,9 @@ def regression(cells: list[Cell]) -> list[str]:
             f"{c['above_two_below_at_end']} of {c['above_two']} |"
         )
     return lines
+
+
+def real(cell: Cell) -> list[str]:
+    shown = [f"rate times phi {r['product']:.2f}, step {r['step']}: {r['double']:.3e} in double, "
+             f"{r['exact']:.3e} in {cell['digits']} digits" for r in cell["rises"]]  # fmt: skip
+    return ["", "First rises of phi with eight examples, relative: " + "; ".join(shown) + "."]
