@@ -46,7 +46,8 @@ def networks(cells: list[Cell]) -> list[str]:
              "iterate to the next; beyond error: by more than 0.4 % and than what the ratio of the "
              "two still changes from the last goal but one to the last.", "",
              "| net | rate | seed | flows | read at loss | flow's sharpness, first | last | least "
-             "| rises, beyond error | still changes | sharpness, first | largest | last | its "
+             "| rises, beyond error, confirmed | still changes | sharpness, first | largest | "
+             "last | its "
              "rises "
              "| steps with a rise of the loss |",
              "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
@@ -54,13 +55,15 @@ def networks(cells: list[Cell]) -> list[str]:
         rate, phi = c["rate"], readings(c)
         tops = [value for _, value in c["readings"]]
         every, beyond = rises(c)
+        sure = sum((confirmed(c, i, j) or 0.0) > LEAST for i, j in beyond)
         change = max(abs(b / a - 1) for _, a, b in phi)
         up = sum(b > a for a, b in pairwise(c["losses"]))
         jumps = sum(b > a * (1 + LEAST) for a, b in pairwise(tops))
         lines.append(
             f"| {c['net']} | {rate:.4f} | {c['seed']} | {len(phi)} | {goal(c):g} | "
             f"{rate * phi[0][2]:.3f} | {rate * phi[-1][2]:.3f} | "
-            f"{rate * min(p for *_, p in phi):.3f} | {len(every)}, {len(beyond)} | {change:.1%} | "
+            f"{rate * min(p for *_, p in phi):.3f} | {len(every)}, {len(beyond)}, {sure} | "
+            f"{change:.1%} | "
             f"{rate * tops[0]:.3f} | {rate * max(tops):.3f} | {rate * tops[-1]:.3f} | "
             f"{jumps} of {len(tops) - 1} | {up} of {len(c['losses']) - 1} |"
         )
@@ -75,19 +78,33 @@ def points(cells: list[Cell]) -> list[str]:
     return lines
 
 
+def confirmed(cell: Cell, i: int, j: int) -> float | None:
+    """A rise between two steps as `gradient_flow` reads it, relative; None if it was not asked."""
+    before, after = (cell.get("again", {}).get(str(step)) for step in (i, j))
+    return after["sharpness"] / before["sharpness"] - 1 if before and after else None
+
+
 def again(cells: list[Cell]) -> list[str]:
     """Rises beyond the error, as `gradient_flow` reads them."""
     lines: list[str] = []
     for c in cells:
+        own = {step: value for step, _, value in readings(c)}
         for i, j in rises(c)[1]:
-            before, after = (c.get("again", {}).get(str(step)) for step in (i, j))
-            if before and after:
+            rise = confirmed(c, i, j)
+            if rise is not None:
+                ends = [c["again"][str(step)] for step in (i, j)]
+                apart = max(
+                    abs(own[s] / e["sharpness"] - 1) for s, e in zip((i, j), ends, strict=True)
+                )
                 lines.append(
                     f"- {c['net']}, rate {c['rate']:.4f}, seed {c['seed']}, steps {i} to {j}: "
-                    f"{c['rate'] * before['sharpness']:.4f} to {c['rate'] * after['sharpness']:.4f}"
-                    f", at losses of {before['loss']:.1e} and {after['loss']:.1e}"
+                    f"{own[j] / own[i] - 1:+.2%} by stabilised steps, {rise:+.2%} by "
+                    f"`gradient_flow` at "
+                    f"losses of {ends[0]['loss']:.1e} and {ends[1]['loss']:.1e}; the two "
+                    f"readings of "
+                    f"one flow are up to {apart:.1%} apart"
                 )
-    head = ["", "Rises beyond the error, read again by `gradient_flow` (rate times sharpness):", ""]
+    head = ["", "Rises beyond the error, read again by `gradient_flow`:", ""]
     return [*head, *lines] if lines else []
 
 
