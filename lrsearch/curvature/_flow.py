@@ -105,6 +105,10 @@ def gradient_flow(
     has come to rest above zero; and not at a saddle point, where curvature is negative. The error
     is an estimate, no bound: it misses modes far slower than all that has been seen.
 
+    Gradient descent may let it fall only, while loss and sharpness go up and down (Kreisler et al.
+    2023, 2305.13064; proved for scalar networks, whose solutions `lrsearch.testing` has exactly:
+    `scalar_flow_sharpness`).
+
     Args:
         model: The model, left bit for bit as it was.
         loss_fn: ``loss_fn(model, batch) -> scalar``, with minima: a squared error, not a

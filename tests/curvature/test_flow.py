@@ -36,6 +36,8 @@ STARTS = [
     (-1.5, -0.5, 0.7),
     (0.3, 0.3, 0.3, 0.3),  # from beside a saddle point: the sharpest direction turns by 90 degrees
     (1.0, 1.0, 1.0),
+    (2.5, 0.9, 0.7, 0.5, 1.1),
+    (1.5, 1.2, 1.1, 0.9, 0.8, 0.6),
 ]
 
 

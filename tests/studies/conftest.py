@@ -72,6 +72,13 @@ def practical(large_rates) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def solutions() -> Iterator[Load]:
+    """Load a module of `studies/gradient_flow_solution` by name."""
+    with modules_of(STUDIES / "gradient_flow_solution") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def study(load) -> Any:
     names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})

@@ -67,6 +67,12 @@ def test_flow_sharpness_is_the_published_figure(
     assert scalar_flow_sharpness(weights) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("depth", range(2, 9))
+def test_ones_are_the_flattest_solution(depth: int) -> None:
+    assert scalar_flow_sharpness([1.0] * depth) == pytest.approx(depth, rel=1e-12)
+    assert scalar_flow_sharpness([1.1, *[1.0] * (depth - 1)]) > depth
+
+
 @pytest.mark.parametrize("weights", starts())
 def test_solution_keeps_balances_and_signs_and_has_product_one(weights: list[float]) -> None:
     found = scalar_solution(weights)
@@ -151,23 +157,28 @@ def test_flow_sharpness_falls_where_loss_and_sharpness_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "rate", "last"),
-    [((1.5, 1.2, 0.8, 0.6), 0.5, 2.00040), ((12.5, 0.05, 0.05, 0.05), 0.13, 2.00882)],
+    ("weights", "rate", "first", "last"),
+    [
+        ((1.5, 1.2, 0.8, 0.6), 0.5, 2.4704, 2.00040),
+        ((12.5, 0.05, 0.05, 0.05), 0.13, 2.1022, 2.00882),
+    ],
 )
 def test_above_the_edge_it_comes_down_to_two_slowly(
-    weights: tuple[float, ...], rate: float, last: float
+    weights: tuple[float, ...], rate: float, first: float, last: float
 ) -> None:
-    path, phis = descend(weights, rate, 20_000, every=100)
-    assert len(path) == 20_001
+    path, phis = descend(weights, rate, 20_000)
+    assert len(path) == len(phis) == 20_001
+    assert rate * phis[0] == pytest.approx(first, abs=5e-5)
     assert rate * phis[-1] == pytest.approx(last, abs=1e-5)
-    assert falls(phis)
-    assert falls(descend(weights, rate, 300)[1])
+    assert falls(phis)  # at every one of the steps
+    assert min(phis) * rate > 2
     (one, other), again = [loss(w) for w in path[-3:-1]], loss(path[-1])
     assert abs(again - one) < 0.01 * abs(other - one)  # with period two
 
 
 def test_a_step_too_long_leaves_the_positive_orthant() -> None:
-    path, _ = descend((2.0, 0.6), 0.9, 100)
+    path, phis = descend((2.0, 0.6), 0.9, 100)
+    assert 0.9 * phis[0] == pytest.approx(3.738, abs=5e-4)
     assert len(path) - 1 == 3
     assert min(path[-1]) <= 0 < min(path[-2])
 
