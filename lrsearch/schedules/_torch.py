@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
 from lrsearch.schedules._continuation import identity, refuse_another
+from lrsearch.schedules._refuse_averaging import without_averaging
 from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._schedule import Schedule
 
@@ -210,7 +211,7 @@ def _averaged_model(schedule: Schedule, model: torch.nn.Module | None) -> Averag
         raise InvalidScheduleError(
             f"this schedule averages weights from update {first} on, for which an optimizer is "
             "not enough: pass model=, and take scheduler.averaged as the result; or train without "
-            "it: dataclasses.replace(schedule, averaging=None)"
+            f"it: {without_averaging(schedule)}"
         )
     if averaging.decay is None:
         return AveragedModel(model)
