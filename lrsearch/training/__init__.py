@@ -1,5 +1,7 @@
 """Training one configuration: tasks, their batches, the loop, checkpoints."""
 
+from lrsearch.training._averaged import averaged_model as averaged_model
+from lrsearch.training._averaged import update_batchnorm as update_batchnorm
 from lrsearch.training._checkpoint import load_checkpoint as load_checkpoint
 from lrsearch.training._checkpoint import save_checkpoint as save_checkpoint
 from lrsearch.training._find import find_task as find_task
@@ -18,6 +20,7 @@ __all__ = [
     "TensorEpoch",
     "TensorStream",
     "TrainResult",
+    "averaged_model",
     "batches",
     "find_task",
     "load_checkpoint",
@@ -26,4 +29,5 @@ __all__ = [
     "set_rng_state",
     "tensor_stream",
     "train",
+    "update_batchnorm",
 ]
