@@ -34,8 +34,8 @@ class ScheduleLR(LRScheduler):
 
     A schedule that cycles momentum sets it in every group: `momentum`, or the first of `betas`. One
     that averages weights needs the model; `averaged` is then torch's `AveragedModel` of it, whose
-    batch normalisation statistics are those of the last weights (`torch.optim.swa_utils.update_bn`
-    recomputes them).
+    batch normalisation statistics are those of the last weights: `lrsearch.training.averaged_model`
+    (or `torch.optim.swa_utils.update_bn`) computes them anew.
 
     The state holds plain numbers, strings and lists (and the averaged weights, where there are),
     and loads with `weights_only=True`. It names its schedule. Only a scheduler of an equal schedule

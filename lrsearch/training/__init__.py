@@ -1,6 +1,7 @@
 """Training one configuration: tasks, their batches, the loop, checkpoints."""
 
 from lrsearch.training._averaged import averaged_model as averaged_model
+from lrsearch.training._averaged import batches_shown as batches_shown
 from lrsearch.training._averaged import update_batchnorm as update_batchnorm
 from lrsearch.training._checkpoint import load_checkpoint as load_checkpoint
 from lrsearch.training._checkpoint import save_checkpoint as save_checkpoint
@@ -22,6 +23,7 @@ __all__ = [
     "TrainResult",
     "averaged_model",
     "batches",
+    "batches_shown",
     "find_task",
     "load_checkpoint",
     "rng_state",

@@ -381,8 +381,15 @@ def test_tuners_are_candidates_and_leave_a_schedule(bench: Bench) -> None:
         assert min(rates) * 0.99 <= found.values().min() <= found.peak <= max(rates) * 1.01
 
 
+def judged(model: nn.Module) -> float:
+    """By the statistics that batch normalisation has kept."""
+    value = evaluate(model.eval())
+    model.train()
+    return value
+
+
 def normed() -> Task:
-    return line(model=lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1)))
+    return line(model=lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1)), evaluate=judged)
 
 
 def test_averaged_weights_and_second_phases_are_candidates(bench: Bench) -> None:
@@ -407,9 +414,9 @@ def test_averaged_weights_and_second_phases_are_candidates(bench: Bench) -> None
     kept = load_checkpoint(best_weights(bench.folder))
     model = normed().model()
     model.load_state_dict(kept["model"])
-    assert evaluate(model.eval()) > 0
     best = study.best_trial
     assert (kept["trial"], kept["metric"]) == (best.number, best.value)
+    assert judged(model) == best.value
 
 
 @pytest.mark.parametrize("at", [20, 40])
@@ -772,6 +779,13 @@ def test_an_estimate_counts_everything() -> None:
     text = " ".join(found.sentences())
     assert "10 runs of 30 steps" in text
     assert f"{found.full_runs:.1f} full runs" in text
+
+
+def test_an_estimate_counts_what_averaged_weights_are_shown() -> None:
+    space = ScheduleSpace(budget=BUDGET, families=("linear", "swa"))
+    found = estimate(line(), space, trials=10, share=0.02)
+    assert found.result == pytest.approx(10 * FORWARD)
+    assert found.full_runs == pytest.approx(5.3 * 40 / BUDGET + 10.2 + 100 * FORWARD / BUDGET)
 
 
 def test_an_estimate_of_a_task_that_raises_says_so() -> None:
