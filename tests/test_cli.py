@@ -513,6 +513,24 @@ def test_shape_parameters_from_the_command_line(shell) -> None:
     assert "one_cycle_rise" not in found
 
 
+def test_families_that_average_from_the_command_line(shell) -> None:
+    command = ["sweep", "digits-cnn", "--budget", "40", "--families", "swa,two_phase", "--out", "."]
+    rates = ["--enqueue", "two_phase:0.003", "--enqueue", "swa:0.03"]
+    done = shell.run(*command, *rates, "--trials", "2", "--confirm", "1")
+    assert done.code == 0, done.err
+    best = Schedule.load(shell.folder / "digits-cnn-40.json")
+    assert best.family == "swa"
+    assert best.averaging is not None
+    assert "retrained with 1 fresh seeds" in done.out
+    again = shell.run(*command, *rates, "--trials", "2")
+    assert again.code == 0, again.err
+    code = shell.run("export", "digits-cnn-40.json", "--format", "torch")
+    assert "AVERAGE_FROM = " in code.out
+    refused = shell.run("export", "digits-cnn-40.json", "--format", "csv")
+    assert refused.code == 1
+    assert "replace(schedule, family='constant', parameters={}, averaging=None)" in refused.err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -32,6 +32,7 @@ def run(folder: Path, *command: str) -> str:
 def test_every_example_is_run_here_and_short() -> None:
     scripts = {path.name: path.read_text() for path in EXAMPLES.glob("*.py")}
     assert set(scripts) == {
+        "averaged.py",
         "edge_of_stability.py",
         "finished_run.py",
         "optuna_minimal.py",
@@ -64,6 +65,20 @@ def test_robust(tmp_path: Path) -> None:
     assert rises == sorted(rises, reverse=True)  # nothing on the front is beaten in both
     number = int(re.search(r"chosen: trial (\d+)", said)[1])
     assert Schedule.load(tmp_path / "robust.json").provenance["trial"] == number
+
+
+def test_averaged(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "averaged.py")
+    options = ["--trials", "4", "--budget", "60"]
+    said = run(tmp_path, sys.executable, "-W", "error", script, *options)
+    rows = re.findall(r"^(\w+) +loss ([\d.]+), last weights ([\d.]+)$", said, re.MULTILINE)
+    losses = {family: (float(loss), float(last)) for family, loss, last in rows}
+    assert list(losses) == ["linear", "swa", "ema", "two_phase"]
+    for family, (loss, last) in losses.items():
+        assert loss < 1.0  # chance is 2.3
+        assert (loss == last) == (family in ("linear", "two_phase"))
+    best = Schedule.load(tmp_path / "best.json")
+    assert f"best: {best.family}, peak {best.peak:.4g}" in said
 
 
 @pytest.mark.distributed

@@ -2,19 +2,23 @@
 
 [^1]: Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and
     Better Generalization", UAI 2018, arXiv 1803.05407.
+[^2]: Sandler, Zhmoginov, Vladymyrov, Miller, "Training Trajectories, Mini-Batch Losses and the
+    Curious Role of the Learning Rate", 2023, arXiv 2301.02312.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
+import numpy as np
+import numpy.typing as npt
+
+from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
 
-if TYPE_CHECKING:
-    from lrsearch.schedules._schedule import Schedule
+FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,25 @@ class Averaging:
         after = step - self.first_step(budget)
         return after >= 0 and step < budget and after % self.every == 0
 
+    def shares(self, budget: int) -> FloatArray:
+        """Return the share of the mean that contains each update, `(T,)`; dimensionless.
+
+            mean = w_0 - sum_t share_t * (step of update t),   share_t = sum of weights from t on
+
+        So the mean is where learning rates of `share_t` times those of the run would have led, if
+        the gradients had been the same[^2]: 1 before the phase, and falling in it; in a plain mean
+        by the same amount an update, in an exponential one as `1 - decay^(T - t)`, but for what the
+        first weights that count weigh beyond their turn.
+        """
+        weights = np.zeros(budget)
+        counted = weights[self.first_step(budget) :: self.every]
+        if self.decay is None:
+            counted[:] = 1.0 / len(counted)
+        else:
+            counted[:] = self.decay ** np.arange(len(counted) - 1, -1, -1.0)
+            counted[1:] *= 1.0 - self.decay
+        return np.minimum(np.cumsum(weights[::-1])[::-1], 1.0)
+
     def to_dict(self) -> dict[str, float | int | None]:
         """Return the values in plain JSON types."""
         return asdict(self)
@@ -83,18 +106,3 @@ class Averaging:
                 f"averaging must be null or an object with {', '.join(names)}, got {show(document)}"
             )
         return cls(**document)
-
-
-def refuse_averaging(schedule: Schedule, where: str) -> None:
-    """Do nothing for a schedule without averaging.
-
-    Raises:
-        UnsupportedError: If it has one, which would be lost.
-    """
-    if schedule.averaging is not None:
-        first = schedule.averaging.first_step(schedule.budget)
-        raise UnsupportedError(
-            f"{where} cannot average weights, as this schedule does from update {first} on: "
-            "use Schedule.torch(optimizer, model=model), or the formats torch and json; or "
-            "train without it: dataclasses.replace(schedule, averaging=None)"
-        )

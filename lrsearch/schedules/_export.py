@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules._averaging import refuse_averaging
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._document import dumps
+from lrsearch.schedules._refuse_averaging import refuse_averaging
 from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._schedule import Schedule
 from lrsearch.schedules._snippet import to_numpy, to_optax, to_torch

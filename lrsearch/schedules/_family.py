@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrsearch.exceptions import InvalidScheduleError
+from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._mapping import FrozenMapping
 from lrsearch.schedules._parameter import Parameter
@@ -105,6 +106,17 @@ def kept(left: FloatArray, span: Span, parameters: Parameters) -> None:
     """Return `None`: the optimizer keeps its momentum."""
 
 
+class Averages(Protocol):
+    """The averaging phase that belongs to a family; `None` where it has none of its own."""
+
+    def __call__(self, budget: int, parameters: Parameters) -> Averaging | None:
+        """Return the phase."""
+
+
+def no_averaging(budget: int, parameters: Parameters) -> None:
+    """Return `None`: the result are the last weights, unless a schedule says otherwise."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A schedule family: one shape with declared parameters.
@@ -121,6 +133,7 @@ class Family:
         momentum: The momentum that goes with the shape.
         momentum_source: The momentum as lines of code, where there is one.
         stable: Steps that a run shares with every longer one of the same peak.
+        averaging: The phase whose mean weights are the result, where the family is about one.
         starts_at_peak: Whether the shape is 1 right after the warm-up.
         reaches_peak: Whether the shape is exactly 1 at some whole step.
         monotone: Whether the shape never rises, but to start a new cycle.
@@ -141,6 +154,7 @@ class Family:
     momentum: Momentum = kept
     momentum_source: Source | None = None
     stable: Stable = no_steps
+    averaging: Averages = no_averaging
     starts_at_peak: bool = True
     reaches_peak: bool = True
     monotone: bool = True
@@ -153,6 +167,11 @@ class Family:
     def counts_steps(self) -> bool:
         """Whether the parameters stand for a number of steps, and no other fits."""
         return self.resize is not same
+
+    @property
+    def averages(self) -> bool:
+        """Whether the parameters say how weights are averaged, so that a schedule need not."""
+        return self.averaging is not no_averaging
 
     def check_room(self, budget: int, warmup_steps: int, parameters: Parameters) -> None:
         """Do nothing where the shape fits after the warm-up.

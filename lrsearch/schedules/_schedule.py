@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lrsearch.exceptions import DocumentError, InvalidScheduleError
-from lrsearch.schedules import _document
+from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._adapters import Adapters
 from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._checks import LARGEST_STEP, finite_number, show, whole_number
 from lrsearch.schedules._document import JSON
 from lrsearch.schedules._family import FloatArray, Parameters, Span
 from lrsearch.schedules._mapping import FrozenMapping
+from lrsearch.schedules._stored import Stored
 from lrsearch.schedules.shapes._registry import get_family
 
 
 @dataclass(frozen=True)
-class Schedule(Adapters):
+class Schedule(Adapters, Stored):
     """A learning-rate schedule over a budget of optimizer steps.
 
     With `T` the budget, `W` the warm-up and `n = T - W`, the update number `step` (from 0) uses
@@ -48,6 +47,8 @@ class Schedule(Adapters):
         one_cycle        up from `start` to 1 and down to 0, momentum the other way round
         cosine_restarts  the cosine, `cycles` times
         cyclic           triangles between `low` and 1, the last one down to 0
+        two_phase        1, then constant at `ratio`; the end is a floor
+        swa, ema         1; the result is a mean of the weights of the last steps
         piecewise        straight lines between given levels
         join             schedules one after the other; see `lrsearch.schedules.join`
 
@@ -62,7 +63,8 @@ class Schedule(Adapters):
         end_value: Learning rate at step T, where the family reaches its end; 0 <= end < peak.
         provenance: Where it comes from (study, trial, edge, multiplier, ...), as JSON values;
             carried along, no part of equality.
-        averaging: The phase whose mean weights are the result; `None` for the last weights.
+        averaging: The phase whose mean weights are the result; `None` for the last weights. In
+            swa and ema it follows from the parameters: leave it out.
 
     Raises:
         InvalidScheduleError: If a value makes no sense; the message names it.
@@ -114,6 +116,13 @@ class Schedule(Adapters):
             )
         parameters = family.complete(self.parameters)
         family.check_room(budget, warmup_steps, parameters)
+        averaging = family.averaging(budget, parameters) or self.averaging
+        if self.averaging not in (None, averaging):
+            raise InvalidScheduleError(
+                f"schedule family {family.name!r} averages as its parameters say ({averaging}), "
+                f"got {self.averaging}: leave averaging out; with another one the family is "
+                "'constant'"
+            )
         completed = {
             "family": family.name,
             "peak": peak,
@@ -122,6 +131,7 @@ class Schedule(Adapters):
             "warmup_steps": warmup_steps,
             "end_value": end_value,
             "provenance": FrozenMapping(self.provenance),
+            "averaging": averaging,
         }
         for name, value in completed.items():
             object.__setattr__(self, name, value)
@@ -139,6 +149,19 @@ class Schedule(Adapters):
     def values(self) -> FloatArray:
         """Return the learning rates of all updates, shape `(budget,)`, bit for bit as called."""
         return self.at(np.arange(self.budget, dtype=np.float64))
+
+    def effective_values(self) -> FloatArray:
+        """Return the learning rates that lead to the result, to first order, shape `(budget,)`.
+
+        `values()`, times the share of the averaged weights that contains the update
+        (`Averaging.shares`): a plain run at these rates ends where the mean lies, as long as the
+        gradients are the same. Averaging the last part of a constant rate is so a linear decay.
+
+        Source: arXiv 2301.02312.
+        """
+        if self.averaging is None:
+            return self.values()
+        return self.values() * self.averaging.shares(self.budget)
 
     def momentum(self, step: int) -> float | None:
         """Return the momentum (Adam's first beta) of update `step`; `None` to leave it alone.
@@ -181,7 +204,13 @@ class Schedule(Adapters):
             warmup_steps = max(0, min(warmup_steps, budget - room))
         warmup_steps = min(warmup_steps, budget - 1)
         parameters = family.resize(budget - warmup_steps, self.parameters)
-        return replace(self, budget=budget, warmup_steps=warmup_steps, parameters=parameters)
+        return replace(
+            self,
+            budget=budget,
+            warmup_steps=warmup_steps,
+            parameters=parameters,
+            averaging=None if family.averages else self.averaging,
+        )
 
     @property
     def tuned(self) -> bool:
@@ -192,8 +221,9 @@ class Schedule(Adapters):
     def stable_steps(self) -> int:
         """Steps from 0 on that every longer run of this peak shares; a checkpoint there branches.
 
-        The cooldown of wsd starts there, and the whole budget of constant is such a phase; an
-        averaging phase ends it. All other families know their horizon from the start: 0.
+        The cooldown of wsd and the second phase of two_phase start there, and the whole budget of
+        constant is such a phase; an averaging phase ends it. All other families know their horizon
+        from the start: 0.
         """
         stable = get_family(self.family).stable(self.span, self.parameters)
         if self.averaging is None:
@@ -213,63 +243,21 @@ class Schedule(Adapters):
         budget = whole_number("budget", budget, low=1, high=LARGEST_STEP)
         if not self.stable_steps:
             raise InvalidScheduleError(
-                f"this schedule of family {self.family!r} has no stable phase to extend (constant "
-                "and wsd have, before their cooldown and averaging); train anew with rescale, or "
-                "join another schedule to it"
+                f"this schedule of family {self.family!r} has no stable phase to extend (constant, "
+                "wsd, two_phase, swa and ema have, before cooldown, second phase and averaging); "
+                "train anew with rescale, or join another schedule to it"
             )
         if budget <= self.budget:
             raise InvalidScheduleError(
                 f"budget must be above the {self.budget} steps of this run to extend it, "
                 f"got {budget}; a shorter run is trained anew with rescale"
             )
-        return replace(self, budget=budget)
+        own = get_family(self.family).averages
+        return replace(self, budget=budget, averaging=None if own else self.averaging)
 
     def with_provenance(self, **items: JSON) -> Schedule:
         """Return the same schedule with these items of provenance added or replaced."""
         return replace(self, provenance={**self.provenance, **items})
-
-    def to_dict(self) -> dict[str, JSON]:
-        """Return the document: plain JSON values, complete, with schema and version.
-
-        Raises:
-            DocumentError: If the provenance holds something that is not JSON.
-        """
-        return _document.encode(self)
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, object]) -> Schedule:
-        """Return the schedule of a document; nothing in it is executed.
-
-        Raises:
-            DocumentError: If it is no schedule document of a version that we know, or if one of
-                its values makes no sense.
-        """
-        try:
-            return cls(**_document.decode(document))
-        except InvalidScheduleError as error:
-            raise DocumentError(f"schedule document: {error}") from error
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the document as JSON; the file is replaced as a whole or not at all.
-
-        Raises:
-            DocumentError: If the provenance is not JSON or the file cannot be written.
-        """
-        _document.write(path, _document.dumps(self.to_dict()))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Schedule:
-        """Return the schedule of a file that `save` wrote.
-
-        Raises:
-            DocumentError: If the file cannot be read or is no schedule document; the message
-                names the path.
-        """
-        document = _document.read(path)
-        try:
-            return cls.from_dict(document)
-        except DocumentError as error:
-            raise DocumentError(f"{os.fspath(path)}: {error}") from error
 
     @property
     def span(self) -> Span:

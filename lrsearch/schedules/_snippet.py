@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrsearch.exceptions import InvalidScheduleError, UnsupportedError
-from lrsearch.schedules._averaging import refuse_averaging
 from lrsearch.schedules._body import body
 from lrsearch.schedules._document import encode, plain
+from lrsearch.schedules._refuse_averaging import refuse_averaging
 from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._source import JAX, MATH, NUMPY, Dialect
 from lrsearch.schedules.shapes import get_family

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import finite_number, show, whole_number
 from lrsearch.schedules._continuation import identity, refuse_another
+from lrsearch.schedules._refuse_averaging import without_averaging
 from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules._schedule import Schedule
 
@@ -33,8 +34,8 @@ class ScheduleLR(LRScheduler):
 
     A schedule that cycles momentum sets it in every group: `momentum`, or the first of `betas`. One
     that averages weights needs the model; `averaged` is then torch's `AveragedModel` of it, whose
-    batch normalisation statistics are those of the last weights (`torch.optim.swa_utils.update_bn`
-    recomputes them).
+    batch normalisation statistics are those of the last weights: `lrsearch.training.averaged_model`
+    (or `torch.optim.swa_utils.update_bn`) computes them anew.
 
     The state holds plain numbers, strings and lists (and the averaged weights, where there are),
     and loads with `weights_only=True`. It names its schedule. Only a scheduler of an equal schedule
@@ -210,7 +211,7 @@ def _averaged_model(schedule: Schedule, model: torch.nn.Module | None) -> Averag
         raise InvalidScheduleError(
             f"this schedule averages weights from update {first} on, for which an optimizer is "
             "not enough: pass model=, and take scheduler.averaged as the result; or train without "
-            "it: dataclasses.replace(schedule, averaging=None)"
+            f"it: {without_averaging(schedule)}"
         )
     if averaging.decay is None:
         return AveragedModel(model)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.exceptions import UnsupportedError
-from lrsearch.schedules._averaging import refuse_averaging
+from lrsearch.schedules._refuse_averaging import refuse_averaging
 from lrsearch.schedules._refuse_tuner import refuse_tuner
 from lrsearch.schedules.shapes._wsd import cooldown_steps
 

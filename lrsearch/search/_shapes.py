@@ -3,6 +3,9 @@
 A shape is its curve over the budget, peak 1, and where its warm-up ends; the distance of two is the
 root mean square of their difference. So families with neighbouring curves share what is learnt, and
 a family that no table holds has a place all the same. A tuner's curve is constant, and lies apart.
+Averaged weights have the curve that they act like (`Schedule.effective_values`): a mean over the
+last quarter of a constant rate lies beside a linear cooldown over it, at some distance, for it acts
+so to first order only.
 
 What a shape is believed to lose against the best one (log loss) before the first trial:
 
@@ -30,8 +33,9 @@ from lrsearch.theory import convex_bound
 Array = NDArray[np.float64]
 
 POINTS = 40  # of a curve
-PLACES = POINTS + 2  # coordinates: the curve, the warm-up, and which tuner it is, if any
+PLACES = POINTS + 2  # coordinates: the curve, the warm-up, and what it is beside a plain schedule
 APART = 2.0  # of tuners from schedules, in the last coordinate: little is shared
+AVERAGED = 1.0  # of averaged weights from last ones, likewise: 60 % is shared
 LENGTH = 0.25  # distance at which two shapes still share 60 % (linear decay and WSD: 0.43)
 WARMUP_LENGTH = 0.15  # the same for the share of the budget that is warm-up
 SLOPE = 0.3  # of measured losses on the bound's logarithm
@@ -67,8 +71,10 @@ class ShapePoint:
 def shape_point(family: str, parameters: Mapping[str, Any], warmup: float = 0.0) -> ShapePoint:
     """The point of a shape, with a share ``warmup`` of the budget before it."""
     known = _known(family, tuple(sorted(parameters.items())))
-    tuner = APART * (1 + tuner_families().index(family)) if get_family(family).tuned else 0.0
-    place = np.append(known.place, [warmup / WARMUP_LENGTH, tuner])
+    apart = AVERAGED if get_family(family).averages else 0.0
+    if get_family(family).tuned:
+        apart = APART * (1 + tuner_families().index(family))
+    place = np.append(known.place, [warmup / WARMUP_LENGTH, apart])
     return ShapePoint(place, known.belief, known.octaves, get_family(family).gradients)
 
 
@@ -86,7 +92,7 @@ def _curve(family: str, parameters: Mapping[str, Any]) -> tuple[Array, float]:
     """Coordinates, and log of the bound over linear decay's."""
     room = get_family(family).room(STEPS, get_family(family).complete(parameters))
     schedule = Schedule(family, 1.0, max(STEPS, room), parameters)
-    values = np.asarray(schedule.values())
+    values = np.asarray(schedule.effective_values())
     means = np.array([float(part.mean()) for part in np.array_split(values, POINTS)])
     linear = convex_bound(Schedule("linear", 1.0, schedule.budget)).optimal_value
     advantage = math.log(convex_bound(schedule).optimal_value / linear)

@@ -46,7 +46,8 @@ class ScheduleSpace:
         families: Schedule families to choose from, any of `lrsearch.schedules.families()`;
             constant, linear, cosine, wsd and uba by default. Tuners stand beside them ("cdat",
             "clara"), which set the rate while training: without a warm-up, and cdat's sigma is
-            twice the multiplier, for it is a multiple of the edge at every step.
+            twice the multiplier, for it is a multiple of the edge at every step. Schedules of
+            swa and ema average weights, and want the model (`Schedule.torch`).
         multiplier: Bounds of the edge multiplier. Three octaves either way by default: more than
             twice what the edge was off by on its development tasks (1.2 octaves root mean square);
             the prior, not the bounds, keeps the search near 1.

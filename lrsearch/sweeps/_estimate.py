@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from lrsearch.curvature import calibration_cost
+from lrsearch.curvature import FORWARD, calibration_cost
 from lrsearch.integrations import blamed
 from lrsearch.schedules import Schedule, get_family
 from lrsearch.search import ScheduleSpace
-from lrsearch.training import Task, train
+from lrsearch.training import Task, batches_shown, train
 
 STEPS = 8  # that are timed, after as many that are not
 RATE = 1e-6  # of the timed steps: they train nothing
@@ -29,6 +29,7 @@ class Estimate:
         step: Seconds of one optimizer step on this machine, median.
         evaluation: Seconds of one evaluation.
         gradients: What a step costs at most, in gradients: more than one with some tuners.
+        result: What comes after the last step at most, in gradients: averaged weights.
     """
 
     edge: float
@@ -38,11 +39,13 @@ class Estimate:
     step: float
     evaluation: float
     gradients: float = 1.0
+    result: float = 0.0
 
     @property
     def full_runs(self) -> float:
         """Everything, in full runs."""
-        return self.edge / self.budget + self.trials * (self.gradients + self.share)
+        run = self.gradients + self.share + self.result / self.budget
+        return self.edge / self.budget + self.trials * run
 
     def sentences(self) -> tuple[str, ...]:
         """For people."""
@@ -77,12 +80,14 @@ def estimate(task: Task, space: ScheduleSpace, *, trials: int, share: float) -> 
     with blamed(task, "its steps were timed"):
         train(task, schedule, share=None, on_step=lambda _: done.append(time.perf_counter()))
     evaluated = time.perf_counter() - done[-1]
+    searched = [get_family(name) for name in space.families]
     return Estimate(
         edge=calibration_cost(space.budget),
         trials=trials,
         budget=space.budget,
         share=share,
-        gradients=max(get_family(name).gradients for name in space.families),
+        gradients=max(family.gradients for family in searched),
+        result=FORWARD * batches_shown(space.budget) if any(f.averages for f in searched) else 0.0,
         step=median(b - a for a, b in pairwise(done[STEPS - 1 :])),
         evaluation=evaluated,
     )

@@ -109,7 +109,8 @@ def _outcome(
         else:
             state, reason = TrialState.PRUNED, f"diverged: {bench.task.metric} is not finite"
             _store_verdict(trial, bench.space.budget, reason)
-        _store_cost(trial, result.steps, result.watch_cost, result.tuner_cost)
+        further = result.tuner_cost, result.result_cost
+        _store_cost(trial, result.steps, result.watch_cost, *further)
     except optuna.TrialPruned as pruned:
         state, reason = TrialState.PRUNED, str(pruned)
         verdict = verdict_of(trial.user_attrs)
@@ -209,13 +210,13 @@ def _store_verdict(trial: optuna.Trial, step: int, reason: str) -> None:
 
 
 def _store_cost_until(trial: optuna.Trial, step: int) -> None:
+    """Store what a trial that was cut short has cost, in gradients, for it could not say."""
     readings = readings_of(trial.user_attrs)
-    _store_cost(trial, step, max((r.cost for r in readings if r.step <= step), default=0.0))
+    watch = max((r.cost for r in readings if r.step <= step), default=0.0)
+    plan = plan_of(trial.user_attrs)
+    tuner = 0.0 if plan is None else step * (get_family(plan.family).gradients - 1.0)
+    _store_cost(trial, step, watch, tuner)
 
 
-def _store_cost(trial: optuna.Trial, steps: int, watch: float, tuner: float | None = None) -> None:
-    """Store what a trial has cost, in gradients: a tuner beyond one a step, where there is one."""
-    if tuner is None:  # the run was cut short, and did not say
-        plan = plan_of(trial.user_attrs)
-        tuner = 0.0 if plan is None else steps * (get_family(plan.family).gradients - 1.0)
-    trial.set_user_attr(COST_KEY, cost_of(steps, watch, tuner))
+def _store_cost(trial: optuna.Trial, *cost: float) -> None:
+    trial.set_user_attr(COST_KEY, cost_of(*cost))

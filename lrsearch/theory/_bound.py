@@ -81,9 +81,12 @@ def convex_bound(
     them 0, and take the bound at T, which is the same: zeros at the end of an array move nothing
     and are left out, with the gradient norms that go with them.
 
+    Of a schedule that averages weights this is the bound at the rates that its mean acts like
+    (`Schedule.effective_values`): a likeness to first order, no theorem about the mean.
+
     Args:
-        schedule: A schedule, whose `values()` are taken, or an array `(T,)` of learning rates
-            >= 0.
+        schedule: A schedule, whose `effective_values()` are taken (without averaging these are
+            its `values()`), or an array `(T,)` of learning rates >= 0.
         gradient_norms: `G`, one number or `(T,)`; >= 0 and not 0 throughout.
         distance: `D`, from the start to a minimum; above 0. Learning rates are in units of
             `D / G`, the bound in units of `D G`.
@@ -94,7 +97,8 @@ def convex_bound(
 
     Source: arXiv 2310.07831, Theorem 10; arXiv 2501.18965.
     """
-    rates = schedule.values() if isinstance(schedule, Schedule) else _numbers("schedule", schedule)
+    given = schedule.effective_values() if isinstance(schedule, Schedule) else schedule
+    rates = _numbers("schedule", given)
     if rates.ndim != 1 or rates.size == 0:
         raise InvalidScheduleError(
             f"learning rates must be an array of shape (T,), got shape {rates.shape}"

@@ -9,7 +9,7 @@ as `T^-1/2`. Instead of a new search the shape can give way[^1]:
 
 The finished run is taken as tuned: its peak as the bound's optimum for its own shape. That fixes
 the one unknown, the ratio `D / G`, and all that is computed is dimensionless. Gradient norms are
-taken as constant.
+taken as constant, and averaging at the end is left out of account.
 
 With a linear cooldown of 20 % and `T1 / T0` of 1.5 to 4, the longer cooldown ends within 2.3 % of a
 tuned linear decay and the lower second stage within 5.2 %, where the old schedule stretched loses
@@ -67,14 +67,14 @@ def longer_cooldown(schedule: Schedule, budget: int) -> Schedule:
     Cost: O(T1 log T1). Source: arXiv 2501.18965.
     """
     _check(schedule, budget)
-    target = convex_bound(schedule).optimal_scale
+    target = _plain_bound(schedule).optimal_scale
 
     def lengthened(steps: int) -> Schedule:
         parameters = {**schedule.parameters, "cooldown": steps / budget}
         return replace(schedule, budget=budget, parameters=parameters)
 
     def octaves(steps: int) -> float:
-        return math.log2(convex_bound(lengthened(steps)).optimal_scale / target)
+        return math.log2(_plain_bound(lengthened(steps)).optimal_scale / target)
 
     below, above = 1, budget - schedule.warmup_steps
     full = octaves(above)
@@ -152,7 +152,7 @@ def second_stage_factor(schedule: Schedule, budget: int, criterion: str = "same-
             f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}"
         )
     first, second = _stages(schedule, budget)
-    scale = convex_bound(schedule).optimal_scale
+    scale = _plain_bound(schedule).optimal_scale
     constant = first.values()
     fall = replace(second, peak=1.0, end_value=0.0).values()
     floor = schedule.end_value / schedule.peak
@@ -173,6 +173,11 @@ def second_stage_factor(schedule: Schedule, budget: int, criterion: str = "same-
             f"{floor:.3g} times the peak; lower the end value of the schedule first"
         )
     return factor
+
+
+def _plain_bound(schedule: Schedule) -> Bound:
+    """Return the bound of the last weights, whatever is averaged."""
+    return convex_bound(schedule.values())
 
 
 def _least(function: Callable[[float], float], low: float) -> float:

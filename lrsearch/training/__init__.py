@@ -1,5 +1,8 @@
 """Training one configuration: tasks, their batches, the loop, checkpoints."""
 
+from lrsearch.training._averaged import averaged_model as averaged_model
+from lrsearch.training._averaged import batches_shown as batches_shown
+from lrsearch.training._averaged import update_batchnorm as update_batchnorm
 from lrsearch.training._checkpoint import load_checkpoint as load_checkpoint
 from lrsearch.training._checkpoint import save_checkpoint as save_checkpoint
 from lrsearch.training._find import find_task as find_task
@@ -20,7 +23,9 @@ __all__ = [
     "TensorEpoch",
     "TensorStream",
     "TrainResult",
+    "averaged_model",
     "batches",
+    "batches_shown",
     "check_fixed_rate",
     "find_task",
     "fixed_rate",
@@ -30,4 +35,5 @@ __all__ = [
     "set_rng_state",
     "tensor_stream",
     "train",
+    "update_batchnorm",
 ]

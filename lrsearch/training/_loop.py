@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lrsearch.curvature import Watch
+from lrsearch.curvature import FORWARD, Watch
 from lrsearch.exceptions import CheckpointError, TaskError
 from lrsearch.schedules import Schedule
 from lrsearch.stability import Host, Reading
+from lrsearch.training._averaged import settled
 from lrsearch.training._checkpoint import load_checkpoint, save_checkpoint
 from lrsearch.training._rng import rng_state, set_rng_state
 from lrsearch.training._task import Task, batches, loss_of
@@ -33,19 +35,22 @@ class TrainResult:
     """How a run ended.
 
     Attributes:
-        metric: The task's metric of the final weights.
+        metric: The task's metric of the final weights; of their mean, where the schedule averages.
         steps: Optimizer steps done, those before a resume included.
         watch_cost: What watching cost, in gradients.
         tuner_cost: What a tuner's steps cost beyond one gradient each.
+        result_cost: What the result took after the last step, in gradients: batches that batch
+            normalisation is shown, where weights are averaged (`averaged_model`).
         readings: Everything the watch saw.
         resumed_from: Step of the checkpoint that the run continued, 0 if it began anew.
-        model: The trained model.
+        model: The trained model, with the weights that the metric is of.
     """
 
     metric: float
     steps: int
     watch_cost: float = 0.0
     tuner_cost: float = 0.0
+    result_cost: float = 0.0
     readings: tuple[Reading, ...] = ()
     resumed_from: int = 0
     model: nn.Module = field(repr=False)
@@ -72,6 +77,9 @@ def train(
     The seed sets torch's, numpy's and Python's global generators. On the CPU the same arguments
     give the same run, bit for bit, also when it is interrupted and resumed from its checkpoint.
 
+    Where the schedule averages weights, the result is their mean. Its batch normalisation is shown
+    the batches that would come next: a tenth of the run's steps, 10 to 100 (`averaged_model`).
+
     Args:
         task: What to train.
         schedule: Learning rates and budget.
@@ -84,6 +92,7 @@ def train(
         checkpoint_seconds: Seconds that must lie between two checkpoints all the same, and before
             the first one: a run that is done again in less needs none.
         evaluate_every: Steps between evaluations on the way, for `on_evaluation`; none by default.
+            They are of the current weights, whatever is averaged.
         interrupted: Asked after every step; once true, a checkpoint is written and
             ``KeyboardInterrupt`` raised.
         on_step: Told the number of steps done after every step.
@@ -101,7 +110,7 @@ def train(
     model = task.model().to(task.device)
     optimizer = task.optimizer(model, schedule.peak)
     tuner = tuner_of(schedule, optimizer) if schedule.tuned else None
-    scheduler = None if tuner else schedule.torch(optimizer)
+    scheduler = None if tuner else schedule.torch(optimizer, model=model)
     pace = tuner or scheduler
     assert pace is not None
     watch = None
@@ -200,15 +209,17 @@ def train(
     else:
         with watch:
             run()
-    metric = _number(task, task.evaluate(model))
+    result, shown = settled(model, scheduler, partial(loss_of, task), stream)
+    metric = _number(task, task.evaluate(result))
     return TrainResult(
         metric=metric,
         steps=schedule.budget,
         watch_cost=0.0 if watch is None else watch.cost,
         tuner_cost=0.0 if tuner is None else max(tuner.cost - tuner.steps, 0.0),
+        result_cost=FORWARD * shown,
         readings=() if watch is None else tuple(watch.readings),
         resumed_from=start,
-        model=model,
+        model=result,
     )
 
 

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 
 def plot_schedule(schedule: Schedule, axes: Axes) -> None:
-    """Draw a schedule's learning rate against the step."""
+    """Draw a schedule's learning rate against the step; dashed, what averaged weights act like."""
     steps = np.arange(schedule.budget + 1)
     axes.plot(steps, [schedule(int(s)) for s in steps], color="C0")
+    if schedule.averaging is not None:
+        axes.plot(steps[:-1], schedule.effective_values(), "--", color="C0", label="averaged")
+        axes.legend()
     shape = ", ".join(
         f"{n} {v if isinstance(v, str) else format(v, '.3g')}"
         for n, v in schedule.parameters.items()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
+import re
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Averaging, Schedule, join, to_torch
+from lrsearch.exceptions import DocumentError, InvalidScheduleError, UnsupportedError
+from lrsearch.schedules import Averaging, Schedule, join, to_csv, to_torch
 
 T = 20
 
@@ -189,6 +194,139 @@ def test_averaging_belongs_to_the_whole_of_a_join() -> None:
     part = Schedule("linear", 0.1, T, averaging=Averaging(0.75))
     with pytest.raises(InvalidScheduleError, match=r"parts\[1\] averages weights"):
         join(Schedule("linear", 0.1, T), part)
+
+
+# Families that are about averaging.
+
+
+def test_swa_is_an_averaging_phase_of_a_constant_rate() -> None:
+    swa = Schedule("swa", 0.1, T, {"start": 0.5})
+    assert swa.averaging == Averaging(0.5)
+    assert swa.rescale(400).averaging == Averaging(0.5)
+    spelt = Schedule("constant", 0.1, T, averaging=Averaging(0.5))
+    mine, theirs = (train(schedule)[0].averaged.module for schedule in (swa, spelt))
+    assert torch.equal(weights(mine), weights(theirs))
+
+
+@pytest.mark.parametrize("budget", [100, 1000])
+@pytest.mark.parametrize("window", [0.05, 0.1])
+def test_the_weights_of_an_ema_are_a_share_of_the_budget_old(window: float, budget: int) -> None:
+    averaging = Schedule("ema", 0.1, budget, {"window": window}).averaging
+    assert averaging is not None
+    assert averaging.start == pytest.approx(1 - 5 * window)
+    weight = -np.diff(averaging.shares(budget), append=0.0)  # of the weights after each update
+    assert weight.sum() == pytest.approx(1.0)
+    assert weight[-2] / weight[-1] == pytest.approx(averaging.decay)
+    age = float(weight @ np.arange(budget - 1, -1, -1))
+    assert age == pytest.approx(window * budget, rel=0.02)  # what is cut off would be older
+    assert Schedule("ema", 0.1, 7, {"window": 1e-6}).averaging.decay > 0.0  # type: ignore[union-attr]
+    assert Schedule("ema", 0.1, 2**53, {"window": 1.0}).averaging.decay < 1.0  # type: ignore[union-attr]
+
+
+def test_an_ema_is_another_one_at_another_budget() -> None:
+    ema = Schedule("ema", 0.1, 100, {"window": 0.1})
+    for other in (ema.rescale(300), ema.extend(300)):
+        assert other == Schedule("ema", 0.1, 300, {"window": 0.1})
+        assert other.averaging != ema.averaging
+    assert replace(ema, peak=0.2).averaging == ema.averaging
+
+
+@pytest.mark.parametrize("family", ["swa", "ema"])
+def test_another_averaging_than_the_familys_own_is_refused(family: str) -> None:
+    schedule = Schedule(family, 0.1, 100)
+    assert Schedule(family, 0.1, 100, averaging=schedule.averaging) == schedule
+    with pytest.raises(InvalidScheduleError, match=f"{family!r} averages as its parameters say"):
+        replace(schedule, averaging=Averaging(0.9, every=2))
+    document = {**schedule.to_dict(), "averaging": Averaging(0.9, every=2).to_dict()}
+    with pytest.raises(DocumentError, match="leave averaging out"):
+        Schedule.from_dict(document)
+    assert Schedule.from_dict({**document, "averaging": None}) == schedule
+
+
+@pytest.mark.parametrize("family", ["swa", "ema"])
+def test_the_advice_to_go_without_works(family: str) -> None:
+    schedule = Schedule(family, 0.1, T, warmup_steps=3)
+    optimizer = torch.optim.SGD(model().parameters(), lr=1.0)
+    with pytest.raises(InvalidScheduleError) as refused:
+        schedule.torch(optimizer)
+    with pytest.raises(InvalidScheduleError) as unjoined:
+        join(schedule, Schedule("linear", 0.1, T))
+    with pytest.raises(UnsupportedError) as unsaid:
+        to_csv(schedule)
+    for caught in (refused, unjoined, unsaid):
+        (advice,) = re.findall(
+            r"dataclasses\.replace\(schedule, .*?averaging=None\)", str(caught.value)
+        )
+        plain = eval(advice, {"dataclasses": dataclasses, "schedule": schedule})
+        assert plain == Schedule("constant", 0.1, T, warmup_steps=3)
+        plain.torch(optimizer)
+
+
+@pytest.mark.parametrize("family", ["swa", "ema"])
+@pytest.mark.parametrize("stop", [4, 14, 17])
+def test_a_resumed_run_of_these_families_has_the_same_mean(family: str, stop: int) -> None:
+    schedule = Schedule(family, 0.1, T)
+    whole = train(schedule)[0]
+    scheduler, _, net, optimizer = train(schedule, until=stop)
+    states = [copy.deepcopy(thing.state_dict()) for thing in (net, optimizer, scheduler)]
+    resumed = train(schedule, stop, states)[0]
+    assert torch.equal(weights(resumed.averaged.module), weights(whole.averaged.module))
+
+
+def test_a_first_phase_goes_on_under_a_longer_schedule() -> None:
+    for family in ("two_phase", "swa", "ema"):
+        short, long = Schedule(family, 0.1, T), Schedule(family, 0.1, T).extend(2 * T)
+        stable = short.stable_steps
+        for stop in (stable, stable + 1):
+            scheduler, _, net, optimizer = train(short, until=stop)
+            states = [copy.deepcopy(thing.state_dict()) for thing in (net, optimizer, scheduler)]
+            if stop > stable:
+                with pytest.raises(InvalidScheduleError, match="another schedule"):
+                    train(long, stop, states, until=stop)
+            else:
+                resumed = train(long, stop, states, until=2 * T)[0]
+                whole = train(long, until=2 * T)[0]
+                assert resumed.last_epoch == whole.last_epoch == 2 * T
+                if long.averaging:
+                    mine, theirs = (s.averaged.module for s in (resumed, whole))
+                    assert torch.equal(weights(mine), weights(theirs))
+
+
+# What a mean acts like.
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("decay", [None, 0.7])
+def test_shares_say_where_the_mean_lies(decay: float | None, every: int) -> None:
+    averaging = Averaging(0.5, decay, every)
+    schedule = Schedule("cosine", 0.1, T, averaging=averaging)
+    place = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+    net = torch.nn.Module()
+    net.place = place
+    optimizer = torch.optim.SGD([place], lr=1.0)
+    scheduler = schedule.torch(optimizer, model=net)
+    for _ in range(T):
+        place.grad = -torch.ones((), dtype=torch.float64)  # whatever the weights: all first order
+        optimizer.step()
+        scheduler.step()
+    mean = scheduler.averaged.module.place.item()
+    assert mean == pytest.approx(float(schedule.effective_values().sum()), rel=1e-12)
+    assert mean < place.item()
+
+
+def test_averaging_a_constant_rate_is_a_linear_decay() -> None:
+    swa = Schedule("swa", 0.3, 100, {"start": 0.8}).effective_values()
+    decay = Schedule("wsd", 0.3, 100, {"cooldown": 0.2, "cooldown_shape": "linear"}).values()
+    np.testing.assert_allclose(swa, decay, rtol=1e-12)
+    plain = Schedule("linear", 0.3, 100)
+    assert plain.effective_values().tolist() == plain.values().tolist()
+
+
+def test_an_exponential_mean_is_an_exponential_approach_to_zero() -> None:
+    schedule = Schedule("ema", 1.0, 1000, {"window": 0.05})
+    left = 1000 - np.arange(1000)
+    expected = 1 - np.exp(-left / 50.5)
+    np.testing.assert_allclose(schedule.effective_values(), expected, atol=0.01)
 
 
 def test_averaging_survives_rescaling_and_distinguishes_schedules() -> None:

@@ -16,6 +16,7 @@ def test_families_are_known_by_name() -> None:
         *("constant", "linear", "cosine", "wsd", "uba"),
         *("polynomial", "exponential", "rex", "step", "inverse_sqrt", "power"),
         *("one_cycle", "cosine_restarts", "cyclic"),
+        *("two_phase", "swa", "ema"),
     )
     for name in (*families(), "piecewise", "join"):
         assert get_family(name).name == name
@@ -82,6 +83,10 @@ def test_searched_ranges_and_defaults() -> None:
         ("rex", {"alpha": 1.0}, "alpha must be >= 0 and < 1, got 1.0"),
         ("step", {"factor": 1.0}, "factor must be > 0 and < 1, got 1.0"),
         ("step", {"drops": 2.5}, "drops must be a whole number >= 1 and <= 50, got 2.5"),
+        ("two_phase", {"ratio": 1.0}, "ratio must be > 0 and < 1, got 1.0"),
+        ("two_phase", {"share": 0.0}, "share must be > 0 and < 1, got 0.0"),
+        ("swa", {"start": 1.0}, "start must be >= 0 and < 1, got 1.0"),
+        ("ema", {"window": 0.0}, "window must be >= 1e-06 and <= 1, got 0.0"),
         ("piecewise", {}, "'piecewise' needs its parameter 'levels': two numbers or more"),
         ("piecewise", {"levels": 1.0}, "levels must be a list of two numbers or more, got 1.0"),
         ("piecewise", {"levels": [1.0]}, r"list of two numbers or more, got \[1.0\]"),
@@ -202,6 +207,10 @@ MEANS = [
     ("cosine_restarts", {"cycles": 3, "growth": 2}, 0.5),
     ("cyclic", {"cycles": 1, "low": 0.2}, (0.6 + 0.5) / 2),
     ("cyclic", {"cycles": 2, "low": 0.0, "decay": 0.5, "rise": 0.25}, 0.375),
+    ("two_phase", {"ratio": 0.1}, 0.55),
+    ("two_phase", {"ratio": 0.02, "share": 0.25}, 0.25 + 0.75 * 0.02),
+    ("swa", {"start": 0.3}, 1.0),
+    ("ema", {"window": 0.1}, 1.0),
 ]
 
 
@@ -216,3 +225,18 @@ def test_mean_factor(family: str, parameters: dict[str, float | str], mean: floa
     assert schedule.mean_factor == pytest.approx(summed, abs=cycles / (0.8 * budget))
     ended = Schedule(family, 3.0, budget, parameters, budget // 5, end_value=1.0)
     assert ended.mean_factor == schedule.mean_factor
+
+
+def test_two_phases_by_hand() -> None:
+    schedule = Schedule("two_phase", 1.0, 10, {"ratio": 0.25, "share": 0.4})
+    assert schedule.values().tolist() == [1.0] * 4 + [0.25] * 6
+    assert schedule(10) == schedule(11) == 0.25
+    # The first phase is a share of the steps after the warm-up, and the end is a floor.
+    warm = Schedule("two_phase", 1.0, 10, {"ratio": 0.25}, 4, 0.2)
+    assert warm.values().tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 0.4, 0.4, 0.4])
+
+
+def test_two_phases_have_a_step_each() -> None:
+    for share, high in ((1e-9, 1), (0.5, 2), (1 - 1e-9, 3)):
+        values = Schedule("two_phase", 1.0, 4, {"ratio": 0.5, "share": share}).values()
+        assert values.tolist() == [1.0] * high + [0.5] * (4 - high)

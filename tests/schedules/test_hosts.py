@@ -18,6 +18,7 @@ from lrsearch.schedules import (
     Averaging,
     Schedule,
     families,
+    get_family,
     join,
     scheduler_arguments,
     to_csv,
@@ -28,10 +29,11 @@ from lrsearch.schedules import (
 )
 
 T, PEAK = 60, 0.3
+PLAIN = [name for name in families() if not get_family(name).averages]
 
 EVERYTHING = [
-    *(Schedule(name, PEAK, T) for name in families()),
-    *(Schedule(name, PEAK, T, {}, 7, 0.02) for name in families()),
+    *(Schedule(name, PEAK, T) for name in PLAIN),
+    *(Schedule(name, PEAK, T, {}, 7, 0.02) for name in PLAIN),
     *(Schedule("wsd", PEAK, T, {"cooldown_shape": s}) for s in ("cosine", "square", "exponential")),
     Schedule("uba", PEAK, T, {"phi": 3.0, "cycles": 4}, 3),
     Schedule("uba", PEAK, T, {"phi": 0.0}),
@@ -263,6 +265,7 @@ def test_a_trainer_takes_our_scheduler(tmp_path: Path) -> None:
     "schedule",
     [
         *(Schedule(n, PEAK, T) for n in ("uba", "rex", "power", "step", "cyclic", "exponential")),
+        Schedule("two_phase", PEAK, T),
         Schedule("one_cycle", PEAK, T, {"momentum": "kept"}),
         Schedule("wsd", PEAK, T, {"cooldown_shape": "square"}),
         Schedule("inverse_sqrt", PEAK, T, end_value=0.02),
@@ -386,5 +389,8 @@ def test_formats_that_cannot_average_say_so(write: Any) -> None:
     schedule = Schedule("linear", PEAK, T, averaging=Averaging(0.8))
     with pytest.raises(UnsupportedError, match=r"cannot average weights, .* from update 48 on"):
         write(schedule)
+    for family, first in (("swa", 45), ("ema", 45)):
+        with pytest.raises(UnsupportedError, match=f"from update {first} on: .*family='constant'"):
+            write(Schedule(family, PEAK, T))
     with pytest.raises(UnsupportedError, match="averaging=None"):
         scheduler_arguments(Schedule("cosine", PEAK, T, {}, 3, averaging=Averaging(0.8)))

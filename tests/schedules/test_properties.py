@@ -66,7 +66,8 @@ def levels(draw: st.DrawFn) -> tuple[float, ...]:
 @st.composite
 def schedules(draw: st.DrawFn, *, whole: bool = True) -> Schedule:
     """Any schedule; `whole=False` for one that may be a part of a join."""
-    names = [*families(), "piecewise"] + ["join"] * (2 * whole)
+    parts = [name for name in families() if not get_family(name).averages]
+    names = [*(families() if whole else parts), "piecewise"] + ["join"] * (2 * whole)
     name = draw(st.sampled_from(names))
     peak = draw(st.floats(1e-8, 1e3))
     provenance = draw(st.dictionaries(st.text(), json_values, max_size=2)) if whole else {}
@@ -90,7 +91,7 @@ def schedules(draw: st.DrawFn, *, whole: bool = True) -> Schedule:
         warmup_steps=draw(st.integers(0, min(budget - room, budget - 1))),
         end_value=peak * draw(st.floats(0.0, 0.9)),
         provenance=provenance,
-        averaging=draw(st.none() | averagings) if whole else None,
+        averaging=draw(st.none() | averagings) if whole and name in parts else None,
     )
 
 

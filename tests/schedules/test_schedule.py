@@ -160,7 +160,7 @@ def test_warmup_starts_below_the_end_value_too() -> None:
 
 @pytest.mark.parametrize("family", families())
 def test_the_shortest_budget(family: str) -> None:
-    room = {"step": 3, "cosine_restarts": 2, "cyclic": 4}.get(family, 1)
+    room = {"step": 3, "cosine_restarts": 2, "cyclic": 4, "two_phase": 2}.get(family, 1)
     schedule = Schedule(family, 0.5, room, end_value=0.1)
     assert schedule.values().max() == 0.5
     assert schedule(room) == (0.1 if get_family(family).reaches_end else schedule(room - 1)) or (
@@ -227,8 +227,20 @@ def test_extending_a_constant_rate() -> None:
     assert short.extend(150).values()[:100].tolist() == short.values().tolist()
 
 
+@pytest.mark.parametrize(
+    ("family", "stable"), [("two_phase", 10 + 45), ("swa", 75), ("ema", 75), ("constant", 100)]
+)
+def test_extending_a_first_phase(family: str, stable: int) -> None:
+    short = Schedule(family, 0.3, 100, warmup_steps=10)
+    assert short.stable_steps == stable
+    long = short.extend(300)
+    assert long == Schedule(family, 0.3, 300, warmup_steps=10)  # its own averaging, where it has
+    assert long.stable_steps > stable
+    assert long.values()[:stable].tolist() == short.values()[:stable].tolist()
+
+
 def test_what_knows_its_horizon_cannot_be_extended() -> None:
-    for name in set(families()) - {"constant", "wsd"}:
+    for name in set(families()) - {"constant", "wsd", "two_phase", "swa", "ema"}:
         assert Schedule(name, 0.3, 100).stable_steps == 0
         with pytest.raises(InvalidScheduleError, match=f"'{name}' has no stable phase to extend"):
             Schedule(name, 0.3, 100).extend(200)

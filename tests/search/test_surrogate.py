@@ -13,7 +13,7 @@ from lrsearch.search import TrialRecord
 from lrsearch.search import _surrogate as module
 from lrsearch.search._cliff import Cliff
 from lrsearch.search._levels import FRONT, TYPICAL, levels
-from lrsearch.search._shapes import LENGTH, MEASURED, PLACES, shape_point
+from lrsearch.search._shapes import AVERAGED, LENGTH, MEASURED, PLACES, shape_point
 from lrsearch.search._surrogate import Points, Surrogate
 
 
@@ -106,6 +106,19 @@ def test_distance_of_shapes_is_that_of_their_curves() -> None:
     assert distance == pytest.approx(1 / math.sqrt(3), abs=0.01)
     late = shape_point("linear", {}, warmup=0.15)
     assert float(np.linalg.norm(late.place - linear.place)) == pytest.approx(1.0)
+
+
+def test_averaged_weights_lie_beside_the_decay_that_they_act_like() -> None:
+    decay = shape_point("wsd", {"cooldown": 0.25, "cooldown_shape": "linear"})
+    swa, ema = shape_point("swa", {"start": 0.75}), shape_point("ema", {"window": 0.125})
+    assert float(np.linalg.norm(swa.place - decay.place)) == pytest.approx(AVERAGED, abs=1e-3)
+    assert (swa.belief, swa.octaves) == pytest.approx((decay.belief, decay.octaves), abs=1e-3)
+    # An exponential mean is as old as a plain one over two windows.
+    distance = LENGTH * float(np.linalg.norm(swa.place - ema.place))
+    assert distance < 0.1
+    assert ema.octaves == pytest.approx(swa.octaves, abs=0.15)
+    constant = shape_point("constant", {})
+    assert swa.belief < ema.belief < constant.belief
 
 
 def test_beliefs_pass_near_what_was_measured() -> None:

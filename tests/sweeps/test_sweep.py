@@ -15,6 +15,7 @@ import torch
 from optuna.exceptions import StorageInternalError
 from torch import nn
 
+from lrsearch.curvature import FORWARD
 from lrsearch.exceptions import (
     CalibrationError,
     CheckpointError,
@@ -26,6 +27,7 @@ from lrsearch.exceptions import (
 )
 from lrsearch.integrations.optuna import (
     ATTEMPTS_KEY,
+    COST_KEY,
     OptunaHost,
     best_schedule,
     edge_key,
@@ -33,13 +35,14 @@ from lrsearch.integrations.optuna import (
     store_edge,
     verdict_of,
 )
-from lrsearch.schedules import get_family
+from lrsearch.schedules import Schedule, get_family
 from lrsearch.search import Plan, ScheduleSpace
 from lrsearch.stability import Edge
 from lrsearch.sweeps import (
     Silent,
     SweepResult,
     TrialEnd,
+    best_weights,
     confirm,
     estimate,
     leaderboard,
@@ -376,6 +379,59 @@ def test_tuners_are_candidates_and_leave_a_schedule(bench: Bench) -> None:
         assert (again.metric, again.tuner) == (trial.value, row["family"])
         rates = [r.learning_rate for r in readings_of(trial.user_attrs) if r.learning_rate > 0]
         assert min(rates) * 0.99 <= found.values().min() <= found.peak <= max(rates) * 1.01
+
+
+def judged(model: nn.Module) -> float:
+    """By the statistics that batch normalisation has kept."""
+    value = evaluate(model.eval())
+    model.train()
+    return value
+
+
+def normed() -> Task:
+    return line(model=lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1)), evaluate=judged)
+
+
+def test_averaged_weights_and_second_phases_are_candidates(bench: Bench) -> None:
+    space = ScheduleSpace(budget=60, families=("swa", "ema", "two_phase"))
+    rates = [(family, 0.05) for family in space.families]
+    bench.sweep(normed(), trials=3, space=space, rates=rates)
+    study = bench.study()
+    rows = leaderboard(study).set_index("trial")
+    assert sorted(rows["family"]) == sorted(space.families)
+    assert bench.states() == ["COMPLETE"] * 3
+    for trial in study.get_trials():
+        cost, family = trial.user_attrs[COST_KEY], rows.loc[trial.number, "family"]
+        averages = get_family(family).averages
+        assert cost.get("result", 0.0) == pytest.approx(10 * FORWARD if averages else 0.0)
+        assert rows.loc[trial.number, "cost"] == pytest.approx(sum(cost.values()) / 60)
+        found = best_schedule(study, trial)
+        assert (found.family, found.averaging is not None) == (family, averages)
+        assert Schedule.from_dict(found.to_dict()) == found
+        again = confirm(study, normed(), found, seeds=1)
+        assert math.isfinite(again.values[0])
+    # The weights that are kept are those that the metric is of.
+    kept = load_checkpoint(best_weights(bench.folder))
+    model = normed().model()
+    model.load_state_dict(kept["model"])
+    best = study.best_trial
+    assert (kept["trial"], kept["metric"]) == (best.number, best.value)
+    assert judged(model) == best.value
+
+
+@pytest.mark.parametrize("at", [20, 40])
+def test_an_averaged_trial_goes_on_from_its_checkpoint(bench: Bench, at: int, tmp_path) -> None:
+    space = ScheduleSpace(budget=48, families="swa")
+    bench.interrupted(normed(), at=at, space=space)
+    bench.sweep(normed(), trials=1, space=space)
+    (resumed,) = bench.study().get_trials()
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other")
+    other.sweep(normed(), trials=1, space=space)
+    (whole,) = other.study().get_trials()
+    assert resumed.values == whole.values
+    assert resumed.user_attrs[COST_KEY] == whole.user_attrs[COST_KEY]
+    assert len(resumed.user_attrs[ATTEMPTS_KEY]) == 2
 
 
 def test_no_time_no_trial(bench: Bench) -> None:
@@ -723,6 +779,13 @@ def test_an_estimate_counts_everything() -> None:
     text = " ".join(found.sentences())
     assert "10 runs of 30 steps" in text
     assert f"{found.full_runs:.1f} full runs" in text
+
+
+def test_an_estimate_counts_what_averaged_weights_are_shown() -> None:
+    space = ScheduleSpace(budget=BUDGET, families=("linear", "swa"))
+    found = estimate(line(), space, trials=10, share=0.02)
+    assert found.result == pytest.approx(10 * FORWARD)
+    assert found.full_runs == pytest.approx(5.3 * 40 / BUDGET + 10.2 + 100 * FORWARD / BUDGET)
 
 
 def test_an_estimate_of_a_task_that_raises_says_so() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
 from lrsearch.exceptions import InvalidScheduleError
-from lrsearch.schedules import Schedule, families
+from lrsearch.schedules import Averaging, Schedule, families
 from lrsearch.theory import Bound, convex_bound, optimal_peak, rank_families
 
 RNG = np.random.default_rng(0)
@@ -216,6 +217,17 @@ def test_ranking_knows_every_family_that_needs_nothing() -> None:
     assert sorted(record.family for record in ranked) == sorted(families())
     assert [record.bound for record in ranked] == sorted(record.bound for record in ranked)
     assert ranked[0].family == "linear"
+
+
+def test_averaged_weights_have_the_bound_of_the_decay_that_they_act_like() -> None:
+    swa = Schedule("swa", 0.1, 200, {"start": 0.75})
+    decay = Schedule("wsd", 0.1, 200, {"cooldown": 0.25, "cooldown_shape": "linear"})
+    assert convex_bound(swa).value == pytest.approx(convex_bound(decay).value, rel=1e-9)
+    assert optimal_peak(swa) == pytest.approx(optimal_peak(decay), rel=1e-9)
+    cosine = Schedule("cosine", 0.1, 200)
+    averaged = replace(cosine, averaging=Averaging(0.9))
+    assert convex_bound(averaged).value != convex_bound(cosine).value
+    assert convex_bound(averaged).value == convex_bound(averaged.effective_values()).value
 
 
 def test_linear_decay_is_the_best_of_all() -> None:

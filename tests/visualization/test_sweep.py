@@ -45,6 +45,14 @@ def test_the_left_panel_is_the_schedule() -> None:
     assert (left.get_xlabel(), left.get_ylabel()) == ("optimizer step", "learning rate")
 
 
+def test_what_averaged_weights_act_like_is_dashed() -> None:
+    swa = Schedule("swa", 0.1, 50)
+    left, _ = plot_sweep(FULL, swa, "error").axes
+    _, dashed = left.get_lines()
+    np.testing.assert_array_equal(dashed.get_ydata(), swa.effective_values())
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["averaged"]
+
+
 def test_the_right_panel_has_every_finished_trial_and_marks_the_stopped() -> None:
     _, right = plot_sweep(FULL, SCHEDULE, "error").axes
     points = {

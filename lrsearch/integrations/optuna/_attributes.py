@@ -40,16 +40,23 @@ def reading_key(step: int) -> str:
     return f"{READING_PREFIX}{step:010d}"
 
 
-def cost_of(steps: float, watch: float, tuner: float = 0.0) -> dict[str, float]:
+def cost_of(
+    steps: float, watch: float, tuner: float = 0.0, result: float = 0.0
+) -> dict[str, float]:
     """What a trial has cost, as it is stored, in gradients.
 
     Args:
         steps: One for each step.
         watch: For watching.
         tuner: What a tuner's steps cost beyond that.
+        result: What came after the last step.
     """
-    cost = {"steps": float(steps), "watch": float(watch)}
-    return cost | {"tuner": float(tuner)} if tuner else cost
+    further = {"tuner": float(tuner), "result": float(result)}
+    return {
+        "steps": float(steps),
+        "watch": float(watch),
+        **{name: cost for name, cost in further.items() if cost},
+    }
 
 
 def readings_of(attributes: Mapping[str, Any]) -> list[Reading]:

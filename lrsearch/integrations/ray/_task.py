@@ -146,7 +146,8 @@ def _fetch(path: Path, earlier: str | None) -> int:
 def _finish(trial: RayTrial, task: Task, result: TrainResult, folder: Path) -> None:
     """Report the end of a whole run; with its weights where they may be the best."""
     trial.step = result.steps
-    trial.set_user_attr(COST_KEY, cost_of(result.steps, result.watch_cost, result.tuner_cost))
+    cost = cost_of(result.steps, result.watch_cost, result.tuner_cost, result.result_cost)
+    trial.set_user_attr(COST_KEY, cost)
     trial.set_user_attr(MEMORY_KEY, measured_memory(task.device))
     if result.metric != result.metric:
         reason = f"diverged: {task.metric} is not finite"

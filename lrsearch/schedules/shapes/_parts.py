@@ -29,6 +29,7 @@ class Parts(Parameter):
                 not 1.
             DocumentError: If one is a document that cannot be read.
         """
+        from lrsearch.schedules._refuse_averaging import without_averaging
         from lrsearch.schedules._schedule import Schedule
 
         if _depth(value) > DEEPEST:
@@ -57,7 +58,8 @@ class Parts(Parameter):
             if part.averaging is not None:
                 raise InvalidScheduleError(
                     f"{where} averages weights ({part.averaging}), which belongs to the whole run: "
-                    "join parts without it, then dataclasses.replace(joined, averaging=...)"
+                    f"join parts without it, {without_averaging(part)}, then "
+                    "dataclasses.replace(joined, averaging=...)"
                 )
             if part.momentum(0) is not None:
                 raise InvalidScheduleError(

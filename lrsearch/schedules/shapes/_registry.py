@@ -5,6 +5,7 @@ from __future__ import annotations
 from lrsearch.exceptions import InvalidScheduleError
 from lrsearch.schedules._checks import show
 from lrsearch.schedules._family import Family
+from lrsearch.schedules.shapes._averaged import EMA, SWA
 from lrsearch.schedules.shapes._classic import CONSTANT, COSINE, LINEAR
 from lrsearch.schedules.shapes._cosine_restarts import COSINE_RESTARTS
 from lrsearch.schedules.shapes._cyclic import CYCLIC
@@ -16,6 +17,7 @@ from lrsearch.schedules.shapes._piecewise import PIECEWISE
 from lrsearch.schedules.shapes._power import POWER
 from lrsearch.schedules.shapes._step import STEP
 from lrsearch.schedules.shapes._tuned import CDAT, CLARA
+from lrsearch.schedules.shapes._two_phase import TWO_PHASE
 from lrsearch.schedules.shapes._uba import UBA
 from lrsearch.schedules.shapes._wsd import WSD
 
@@ -23,6 +25,7 @@ _CHOSEN = (
     *(CONSTANT, LINEAR, COSINE, WSD, UBA),
     *(POLYNOMIAL, EXPONENTIAL, REX, STEP, INVERSE_SQRT, POWER),
     *(ONE_CYCLE, COSINE_RESTARTS, CYCLIC),
+    *(TWO_PHASE, SWA, EMA),
 )
 _TUNED = (CDAT, CLARA)
 _FAMILIES = {family.name: family for family in (*_CHOSEN, *_TUNED, PIECEWISE, JOIN)}

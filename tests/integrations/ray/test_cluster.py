@@ -21,10 +21,11 @@ from ray.tune.search.optuna import OptunaSearch
 
 import lrsearch.ray as face
 from lrsearch import ScheduleSpace
-from lrsearch.integrations.optuna import ATTEMPTS_KEY, plan_of, readings_of, verdict_of
+from lrsearch.curvature import FORWARD
+from lrsearch.integrations.optuna import ATTEMPTS_KEY, COST_KEY, plan_of, readings_of, verdict_of
 from lrsearch.search import FAMILY, MULTIPLIER
 from lrsearch.sweeps import sweep
-from lrsearch.training import Task, tensor_stream
+from lrsearch.training import Task, load_checkpoint, tensor_stream
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(280)]
 
@@ -185,6 +186,43 @@ def test_a_task_s_tuner_gives_the_trials_of_a_sweep(local, tmp_path: Path) -> No
     (weights,) = tmp_path.glob("experiment/*/checkpoint_*")
     assert [p.name for p in weights.iterdir()] == ["weights.pt"]
     assert weights.parent.name == Path(results.get_best_result("metric", "min").path).name
+
+
+def test_averaged_weights_are_the_result_as_in_a_sweep(tmp_path: Path) -> None:
+    def judged(model: nn.Module) -> float:
+        value = evaluate(model.eval())  # by the statistics that were kept
+        model.train()
+        return value
+
+    task = line(
+        name="normed",
+        model=lambda: nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1)),
+        evaluate=judged,
+    )
+    space = ScheduleSpace(budget=BUDGET, families=("swa", "ema"))
+    url = study_at(tmp_path)
+    plain = sweep(task, space, storage=url, study_name="here", trials=2, seed=SEED)
+    face.tuner(
+        task,
+        space,
+        seed=SEED,
+        storage=url,
+        study_name="ray",
+        tune_config=tune.TuneConfig(num_samples=2, max_concurrent_trials=1),
+        run_config=runs(tmp_path),
+    ).fit()
+    found = trials(url, "ray")
+    assert plain.complete
+    assert content(found) == content(trials(url, "here"))
+    costs = [t.user_attrs[COST_KEY].get("result") for t in found if t.state.name == "COMPLETE"]
+    assert costs
+    assert costs == [pytest.approx(10 * FORWARD)] * len(costs)
+    (weights,) = tmp_path.glob("experiment/*/checkpoint_*/weights.pt")
+    kept = load_checkpoint(weights)
+    model = task.model()
+    model.load_state_dict(kept["model"])
+    assert int(model[0].num_batches_tracked) == 10
+    assert judged(model) == kept["metric"]
 
 
 def test_an_interrupted_experiment_goes_on_where_it_was(local, tmp_path, monkeypatch) -> None:
