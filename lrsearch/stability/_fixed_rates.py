@@ -1,13 +1,13 @@
 """Where fixed learning rates lead within a budget: converging, chaotic, diverging[^1].
 
 A run holds one rate, and is annealed at its end. The level ``L(r)`` is its training loss before
-that, the quality ``Q(r)`` its metric after it. With ``r*`` the rate of the lowest level (the
-largest one, where several have solved their training set: a level under a hundredth of the start is
-as low as any other)
+that, the quality ``Q(r)`` its metric after it. With ``r*`` the rate of the lowest level (between
+the runs, see `regime_map`; the largest one, where several have solved their training set: a level
+under a hundredth of the start is as low as any other)
 
 - 1, convergence: ``r <= r*``; time limits the run, a smaller rate gives a higher level
 - 2, chaotic equilibrium: ``r* < r``; noise limits it, the level rises with the rate
-- 2A: the part of it, from ``r*`` on, that anneals to no worse than regime 1 does; 2B: the rest
+- 2A: its lower part, as far as it anneals to no worse than regime 1 does; 2B: the rest
 - 3, divergence: the level stays above ``STUCK`` of the start, or is not finite
 
 The paper trains until nothing changes any more; within a budget the thresholds fall as it grows.
@@ -120,7 +120,7 @@ class RegimeMap:
         runs: What was trained, by rising rate.
         convergence: Between 1 and 2.
         good: Between 2A and 2B; at `convergence` where there is no 2A.
-        divergence: Between 2 and 3.
+        divergence: Between 2 and 3; its upper bound is infinite where no large rate diverged.
         maximize: Whether a good metric is a large one.
     """
 
@@ -134,7 +134,7 @@ class RegimeMap:
         """The regime of a rate."""
         if rate <= self.convergence.rate:
             return "1"
-        if rate >= self.divergence.rate:
+        if rate >= self.divergence.rate and math.isfinite(self.divergence.high):
             return "3"
         return "2A" if rate <= self.good.rate else "2B"
 
@@ -165,8 +165,9 @@ def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMa
 
     The first is the vertex of the parabola through the logarithms of the levels at ``r*`` and its
     neighbours, or halfway (in octaves) to the next rate where the training set is solved; its
-    bounds are the rates whose level does not differ from the lowest by two standard errors of the
-    paired difference. The others lie halfway between two rates, the bounds.
+    bounds are the nearest rates on both sides, but for those (in a row from ``r*`` on) whose level
+    does not differ from the lowest by two standard errors of the paired difference. The others lie
+    halfway between two rates, the bounds.
 
     Args:
         runs: Of one task and budget, with the same batches.
@@ -177,10 +178,11 @@ def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMa
     """
     ordered = tuple(sorted(runs, key=lambda run: run.rate))
     if not ordered or ordered[bottom := lowest(ordered)].diverged:
-        raise ValueError("no rate trains: every run kept most of its loss, or lost it")
+        raise ValueError(untrained(ordered))
     convergence = _convergence(ordered, bottom)
     last = last_good(ordered, maximize)
-    good = convergence if last == bottom else _between(ordered, last)
+    none = ordered[last].rate <= convergence.rate
+    good = convergence if none else _between(ordered, last)
     end = max(i for i, run in enumerate(ordered) if not run.diverged)
     return RegimeMap(ordered, convergence, good, _between(ordered, end), maximize)
 
@@ -191,35 +193,57 @@ def lowest(runs: Sequence[FixedRate]) -> int:
 
 
 def last_good(runs: Sequence[FixedRate], maximize: bool) -> int:
-    """The last run of those from ``r*`` on that anneal to no worse than regime 1 does."""
+    """The last run, in a row from regime 1 on, that anneals to no worse than regime 1 does.
+
+    The run of the lowest level is counted among those to be as good as, on whichever side of the
+    threshold it lies.
+    """
     bottom = lowest(runs)
-    below = [i for i in range(bottom + 1) if math.isfinite(runs[i].annealed)]
-    last = bottom
+    limit = _convergence(runs, bottom).rate
+    last = max(i for i, run in enumerate(runs) if run.rate <= limit)
+    below = [run.annealed for run in runs[: bottom + 1] if math.isfinite(run.annealed)]
     if not below:
         return last
     sign = -1.0 if maximize else 1.0
-    reference = min(sign * runs[i].annealed for i in below)
+    reference = min(sign * value for value in below)
     allowed = reference + TOLERANCE * abs(reference)
     while last + 1 < len(runs) and sign * runs[last + 1].annealed <= allowed:
         last += 1
     return last
 
 
+def untrained(runs: Sequence[FixedRate]) -> str:
+    """What to say where no run has learnt anything."""
+    if not runs:
+        return "no rate trains: there is no run"
+    least = runs[lowest(runs)]
+    share = least.loss / least.start if least.start else math.nan
+    kept = f": at {least.rate:.3g}, the best, {share:.0%} of it" if math.isfinite(share) else ""
+    return (
+        f"no rate trains: from {runs[0].rate:.3g} to {runs[-1].rate:.3g} every run kept most of "
+        f"its training loss (over {STUCK:.0%}), or lost it{kept}"
+    )
+
+
 def _convergence(runs: Sequence[FixedRate], bottom: int) -> Threshold:
     if runs[bottom].solved:
         return _between(runs, bottom)
-    same = [i for i in range(len(runs)) if _alike(runs[i], runs[bottom])]
-    rate = math.log2(runs[bottom].rate)
-    if 0 < bottom < len(runs) - 1 and math.isfinite(runs[bottom + 1].level):
-        rate = _vertex(runs[bottom - 1 : bottom + 2])
-    low, high = runs[min(same)].rate, runs[max(same)].rate
-    return Threshold(2.0**rate, min(low, 2.0**rate), max(high, 2.0**rate))
+    first = last = bottom
+    while first > 0 and _alike(runs[first - 1], runs[bottom]):
+        first -= 1
+    while last + 1 < len(runs) and _alike(runs[last + 1], runs[bottom]):
+        last += 1
+    low = runs[first - 1].rate if first > 0 else 0.0
+    high = runs[last + 1].rate if last + 1 < len(runs) else math.inf
+    around = runs[max(bottom - 1, 0) : bottom + 2]
+    known = len(around) == 3 and all(math.isfinite(run.level) for run in around)
+    return Threshold(_vertex(around) if known else runs[bottom].rate, low, high)
 
 
 def _alike(run: FixedRate, other: FixedRate) -> bool:
     """Whether two levels do not differ by more than the noise of their paired difference."""
-    if len(run.losses) < 2 or len(run.losses) != len(other.losses):
-        return run is other
+    if run.diverged or len(run.losses) < 2 or len(run.losses) != len(other.losses):
+        return False
     gaps = [a - b for a, b in zip(run.losses, other.losses, strict=True)]
     return mean(gaps) <= SURE * stdev(gaps) / math.sqrt(len(gaps))
 
@@ -234,15 +258,15 @@ def _between(runs: Sequence[FixedRate], last: int) -> Threshold:
 
 
 def _vertex(runs: Sequence[FixedRate]) -> float:
-    """log2 of the rate at the vertex of the parabola through three logarithms of levels."""
+    """The rate at the vertex of the parabola through the logarithms of three levels."""
     x = [math.log2(run.rate) for run in runs]
     y = [math.log(run.level) for run in runs]
     left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
     bend = (right - left) / (x[2] - x[0])
     if bend <= 0:
-        return x[1]
+        return runs[1].rate
     found = (x[0] + x[1]) / 2 - left / (2 * bend)
-    return min(max(found, (x[0] + x[1]) / 2), (x[1] + x[2]) / 2)
+    return float(2.0 ** min(max(found, (x[0] + x[1]) / 2), (x[1] + x[2]) / 2))
 
 
 def _best(runs: Sequence[FixedRate], maximize: bool) -> int:
