@@ -91,7 +91,8 @@ def solution_kind(
             of each rank's own batches.
         loss_fn: ``loss_fn(model, batch) -> scalar``.
         batches: Of training data, as many as the mean loss needs.
-        perturbation: Size of the perturbations, as a share of each tensor's norm.
+        perturbation: Size of the perturbations, as a share of each tensor's norm. Differences of
+            the rise that are under `rise_error` say nothing: take a larger one, or more draws.
         draws: Their number, at least 2.
         max_hvps: Products that the sharpness may take; 0 leaves it out.
         seed: Of the perturbations.
