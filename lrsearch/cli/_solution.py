@@ -25,14 +25,22 @@ def solution(
 ) -> None:
     """Tell what kind of solution schedules lead to, to choose between equally good ones.
 
-    Trains TASK under every schedule with the same seeds and measures sharpness, how the loss rises
-    when the weights are perturbed (robustness: noise, quantisation), the share of activations next
-    to zero and of units that are never used (cost of serving).
+    Trains TASK under every schedule with the same seeds and measures sharpness (the largest Hessian
+    eigenvalue; low is flat), how much the training loss rises when each weight tensor is moved by a
+    twentieth of its norm (robustness: noise, quantisation), the share of activations next to zero
+    and of units that are never used (cost of serving). One full run for every schedule and seed;
+    stop it at any time, the same command goes on. A changed task needs another name, or --out.
 
     Example: lrsearch solution digits digits-600.json
     """
     from lrsearch.schedules import Schedule
-    from lrsearch.sweeps import Live, interruptible, solution_table, solutions
+    from lrsearch.sweeps import (
+        Live,
+        interruptible,
+        solution_remarks,
+        solution_table,
+        solutions,
+    )
 
     with errors(json_):
         console = console_for(json_)
@@ -58,4 +66,6 @@ def solution(
             ]
             print_json({"task": found.name, "metric": found.metric, "solutions": rows})
             return
-        console.print(solution_table(told, found.metric))
+        names = [str(path) for path in schedules]
+        console.print(solution_table(told, found.metric, names))
+        say(console, *solution_remarks(told))

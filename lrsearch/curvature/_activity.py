@@ -18,10 +18,12 @@ class Activity:
     """Context that watches the outputs of a model's activation modules.
 
     Functions such as ``torch.relu`` cannot be watched; nor are modules of a user's own, unless they
-    derive from one of torch's.
+    derive from one of torch's. A module that a forward pass uses several times has other units each
+    time.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._model = model
         self._modules = {
             name: module
             for name, module in model.named_modules()
@@ -30,10 +32,16 @@ class Activity:
         }
         self._small = dict.fromkeys(self._modules, 0)
         self._all = dict.fromkeys(self._modules, 0)
-        self._alive: dict[str, Tensor] = {}
+        self._uses = dict.fromkeys(self._modules, 0)  # in this forward pass
+        self._alive: dict[tuple[str, int, int], Tensor] = {}
         self._handles: list[Any] = []
 
+    def begin(self, *_: object) -> None:
+        """A forward pass begins."""
+        self._uses = dict.fromkeys(self._modules, 0)
+
     def __enter__(self) -> Self:
+        self._handles.append(self._model.register_forward_pre_hook(self.begin))
         for name, module in self._modules.items():
             self._handles.append(module.register_forward_hook(self._hook(name)))
         return self
@@ -71,8 +79,8 @@ class Activity:
             # Channels of images (n, c, h, w) and volumes; of everything else the last dimension.
             at = 1 if small.dim() in (4, 5) else small.dim() - 1
             alive = (~small).transpose(0, at).reshape(small.shape[at], -1).any(1)
-            before = self._alive.get(name)
-            fits = before is not None and before.shape == alive.shape
-            self._alive[name] = before | alive if before is not None and fits else alive
+            key = (name, self._uses[name], alive.numel())
+            self._uses[name] += 1
+            self._alive[key] = self._alive[key] | alive if key in self._alive else alive
 
         return seen

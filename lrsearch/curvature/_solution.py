@@ -8,7 +8,7 @@ cheaper to serve.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
@@ -44,8 +44,8 @@ class SolutionKind:
         sparsity: Share of activations that are next to zero, mean over the activation modules.
         dead: Share of units that are next to zero on every example.
         layers: Sparsity of every activation module, by name.
-        cost: Of all, in gradients.
-        reason: Why a number could not be had.
+        cost: Of all, in gradients of one batch.
+        reason: Why a number could not be had, or is not to be trusted.
     """
 
     loss: float
@@ -79,17 +79,20 @@ def solution_kind(
 ) -> SolutionKind:
     """Sharpness, flatness under random perturbation, and sparsity of a trained model.
 
-    ``rise = mean_u L(w + s |w| u) - L(w)`` with ``s`` the perturbation, and ``u`` per tensor a
-    random direction of length one, ``|w|`` the tensor's norm: the same where layers are rescaled.
+    ``rise = mean_u L(w + s |w| u) - L(w)`` with ``s`` the perturbation, and ``u`` per trainable
+    tensor a random direction of length one, ``|w|`` its norm: the same where layers are rescaled.
     An activation is next to zero under a hundredth of its module's root mean square (so a ReLU's
     zeros count, and the tails of GELU or SiLU), a unit is an entry of the last dimension, or a
     channel where there are four or five.
 
     Args:
-        model: The model, left bit for bit as it was.
+        model: The model, left bit for bit as it was. Of a DDP wrapper the bare module; losses and
+            sharpness are means over the ranks, all of which must take part, activations are those
+            of each rank's own batches.
         loss_fn: ``loss_fn(model, batch) -> scalar``.
         batches: Of training data, as many as the mean loss needs.
-        perturbation: Size of the perturbations, as a share of each tensor's norm.
+        perturbation: Size of the perturbations, as a share of each tensor's norm. Differences of
+            the rise that are under `rise_error` say nothing: take a larger one, or more draws.
         draws: Their number, at least 2.
         max_hvps: Products that the sharpness may take; 0 leaves it out.
         seed: Of the perturbations.
@@ -98,8 +101,8 @@ def solution_kind(
         MeasurementError: If the loss cannot be evaluated.
         UnsupportedError: If a number makes no sense.
 
-    Cost: a forward pass of all batches for every draw and one more, 0.4 gradients each, and the
-    sharpness (`sharpness`, about 15 gradients).
+    Cost, in gradients of all batches: 0.4 for every draw and one more, and about 15 for the
+    sharpness (`sharpness`). The result's ``cost`` is in gradients of one batch.
     """
     if not (math.isfinite(perturbation) and perturbation > 0) or draws < 2 or max_hvps < 0:
         raise UnsupportedError(
@@ -109,13 +112,13 @@ def solution_kind(
     objective = Objective(model, loss_fn, batches)
     inner = bare(model)
     with quiet(inner), undrawn():
-        with Activity(inner) as activity:
-            level = _mean(objective)
+        with Activity(getattr(inner, "_orig_mod", inner)) as activity:
+            level = _mean(objective, activity.begin)
         if not math.isfinite(level):
             raise MeasurementError(f"the loss at the solution is {level}: there is none")
         rises = _rises(objective, level, perturbation, draws, seed)
     finite = all(map(math.isfinite, rises))
-    top, error, reason, cost = _sharpness(inner, loss_fn, batches, max_hvps, seed)
+    top, error, reason, cost = _sharpness(model, loss_fn, batches, max_hvps, seed)
     layers = activity.sparsity
     return SolutionKind(
         loss=level,
@@ -132,8 +135,17 @@ def solution_kind(
     )
 
 
-def _mean(objective: Objective) -> float:
-    return fmean(float(objective.evaluate(batch)) for batch in objective.batches)
+def _mean(objective: Objective, begin: Callable[[], None] = lambda: None) -> float:
+    """Over all batches and ranks."""
+
+    def local() -> float:
+        values = []
+        for batch in objective.batches:
+            begin()
+            values.append(float(objective.evaluate(batch)))
+        return fmean(values)
+
+    return objective.ranks.number(local)
 
 
 @torch.no_grad()
@@ -173,10 +185,7 @@ def _sharpness(
         found = sharpness(model, loss_fn, *batches, max_hvps=max_hvps, seed=seed)
     except MeasurementError as error:
         return None, None, f"no sharpness: {error}", 0.0
-    value = found.value if math.isfinite(found.value) else None
-    return (
-        value,
-        found.errors[0],
-        "" if value is not None else "no sharpness",
-        found.cost * len(batches),
-    )
+    if not math.isfinite(found.value):
+        return None, None, f"no sharpness: {found.reason}", found.cost * len(batches)
+    reason = "" if found.converged else f"sharpness: {found.reason}"
+    return found.value, found.errors[0], reason, found.cost * len(batches)

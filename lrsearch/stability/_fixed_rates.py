@@ -1,13 +1,13 @@
 """Where fixed learning rates lead within a budget: converging, chaotic, diverging[^1].
 
 A run holds one rate, and is annealed at its end. The level ``L(r)`` is its training loss before
-that, the quality ``Q(r)`` its metric after it. With ``r*`` the rate of the lowest level (the
-largest one, where several have solved their training set: a level under a hundredth of the start is
-as low as any other)
+that, the quality ``Q(r)`` its metric after it. With ``r*`` the rate of the lowest level (between
+the runs, see `regime_map`; the largest one, where several have solved their training set: a level
+under a hundredth of the start is as low as any other)
 
 - 1, convergence: ``r <= r*``; time limits the run, a smaller rate gives a higher level
 - 2, chaotic equilibrium: ``r* < r``; noise limits it, the level rises with the rate
-- 2A: the part of it, from ``r*`` on, that anneals to no worse than regime 1 does; 2B: the rest
+- 2A: its lower part, as far as it anneals to no worse than regime 1 does; 2B: the rest
 - 3, divergence: the level stays above ``STUCK`` of the start, or is not finite
 
 The paper trains until nothing changes any more; within a budget the thresholds fall as it grows.
@@ -32,6 +32,7 @@ STUCK = 0.8  # of the start, as `phase` has it
 TOLERANCE = 0.02  # of the best quality: no worse
 SURE = 2.0  # standard errors
 NEAR = 1.1  # octaves that a parabola reaches
+BESIDE = 0.9  # of the way to a neighbour: as far as its vertex may lie
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ class RegimeMap:
         runs: What was trained, by rising rate.
         convergence: Between 1 and 2.
         good: Between 2A and 2B; at `convergence` where there is no 2A.
-        divergence: Between 2 and 3.
+        divergence: Between 2 and 3; its upper bound is infinite where no large rate diverged.
         maximize: Whether a good metric is a large one.
     """
 
@@ -137,7 +138,7 @@ class RegimeMap:
         """The regime of a rate."""
         if rate <= self.convergence.rate:
             return "1"
-        if rate >= self.divergence.rate:
+        if rate >= self.divergence.rate and math.isfinite(self.divergence.high):
             return "3"
         return "2A" if rate <= self.good.rate else "2B"
 
@@ -168,8 +169,9 @@ def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMa
 
     The first is the vertex of the parabola through the logarithms of the levels within an octave
     of ``r*``, or halfway (in octaves) to the next rate where the training set is solved; its
-    bounds are the rates whose level does not differ from the lowest by two standard errors of the
-    paired difference. The others lie halfway between two rates, the bounds.
+    bounds are the nearest rates on both sides, but for those (in a row from ``r*`` on) whose level
+    does not differ from the lowest by two standard errors of the paired difference. The others lie
+    halfway between two rates, the bounds.
 
     Args:
         runs: Of one task and budget, with the same batches.
@@ -180,10 +182,11 @@ def regime_map(runs: Iterable[FixedRate], *, maximize: bool = False) -> RegimeMa
     """
     ordered = tuple(sorted(runs, key=lambda run: run.rate))
     if not ordered or ordered[bottom := lowest(ordered)].diverged:
-        raise ValueError("no rate trains: every run kept most of its loss, or lost it")
+        raise ValueError(untrained(ordered))
     convergence = _convergence(ordered, bottom)
     last = last_good(ordered, maximize)
-    good = convergence if last == bottom else _between(ordered, last)
+    none = ordered[last].rate <= convergence.rate
+    good = convergence if none else _between(ordered, last)
     end = max(i for i, run in enumerate(ordered) if not run.diverged)
     return RegimeMap(ordered, convergence, good, _between(ordered, end), maximize)
 
@@ -194,33 +197,55 @@ def lowest(runs: Sequence[FixedRate]) -> int:
 
 
 def last_good(runs: Sequence[FixedRate], maximize: bool) -> int:
-    """The last run of those from ``r*`` on that anneal to no worse than regime 1 does."""
+    """The last run, in a row from regime 1 on, that anneals to no worse than regime 1 does.
+
+    The run of the lowest level is counted among those to be as good as, on whichever side of the
+    threshold it lies.
+    """
     bottom = lowest(runs)
-    below = [i for i in range(bottom + 1) if math.isfinite(runs[i].annealed)]
-    last = bottom
+    limit = _convergence(runs, bottom).rate
+    last = max(i for i, run in enumerate(runs) if run.rate <= limit)
+    below = [run.annealed for run in runs[: bottom + 1] if math.isfinite(run.annealed)]
     if not below:
         return last
     sign = -1.0 if maximize else 1.0
-    reference = min(sign * runs[i].annealed for i in below)
+    reference = min(sign * value for value in below)
     allowed = reference + TOLERANCE * abs(reference)
     while last + 1 < len(runs) and sign * runs[last + 1].annealed <= allowed:
         last += 1
     return last
 
 
+def untrained(runs: Sequence[FixedRate]) -> str:
+    """What to say where no run has learnt anything."""
+    if not runs:
+        return "no rate trains: there is no run"
+    least = runs[lowest(runs)]
+    share = least.loss / least.start if least.start else math.nan
+    kept = f": at {least.rate:.3g}, the best, {share:.0%} of it" if math.isfinite(share) else ""
+    return (
+        f"no rate trains: from {runs[0].rate:.3g} to {runs[-1].rate:.3g} every run kept most of "
+        f"its training loss (over {STUCK:.0%}), or lost it{kept}"
+    )
+
+
 def _convergence(runs: Sequence[FixedRate], bottom: int) -> Threshold:
     if runs[bottom].solved:
         return _between(runs, bottom)
-    same = [i for i in range(len(runs)) if _alike(runs[i], runs[bottom])]
-    rate = _vertex(runs, bottom)
-    low, high = runs[min(same)].rate, runs[max(same)].rate
-    return Threshold(2.0**rate, min(low, 2.0**rate), max(high, 2.0**rate))
+    first = last = bottom
+    while first > 0 and _alike(runs[first - 1], runs[bottom]):
+        first -= 1
+    while last + 1 < len(runs) and _alike(runs[last + 1], runs[bottom]):
+        last += 1
+    low = runs[first - 1].rate if first > 0 else 0.0
+    high = runs[last + 1].rate if last + 1 < len(runs) else math.inf
+    return Threshold(_vertex(runs, bottom), low, high)
 
 
 def _alike(run: FixedRate, other: FixedRate) -> bool:
     """Whether two levels do not differ by more than the noise of their paired difference."""
-    if len(run.losses) < 2 or len(run.losses) != len(other.losses):
-        return run is other
+    if run.diverged or len(run.losses) < 2 or len(run.losses) != len(other.losses):
+        return False
     gaps = [a - b for a, b in zip(run.losses, other.losses, strict=True)]
     return mean(gaps) <= SURE * stdev(gaps) / math.sqrt(len(gaps))
 
@@ -235,18 +260,25 @@ def _between(runs: Sequence[FixedRate], last: int) -> Threshold:
 
 
 def _vertex(runs: Sequence[FixedRate], bottom: int) -> float:
-    """log2 of the rate at the vertex of the parabola fitted to the levels around a run.
+    """The rate at the vertex of the parabola fitted to the levels around a run.
 
-    To their logarithms within an octave, by least squares: closer neighbours alone differ by less
-    than their noise. The run itself where there is no such parabola; never beyond half an octave.
+    To their logarithms within an octave, by least squares: the nearest neighbours alone differ by
+    less than their noise. The run's own rate where there is no such parabola; the vertex stays
+    between its neighbours.
     """
-    here = math.log2(runs[bottom].rate)
-    near = [(math.log2(r.rate) - here, r.level) for r in runs if math.isfinite(r.level)]
-    near = [(x, math.log(level)) for x, level in near if abs(x) <= NEAR]
-    if len(near) < 3 or not min(near)[0] < 0 < max(near)[0]:
-        return here
+    rate = runs[bottom].rate
+    beside = (*runs[max(bottom - 1, 0) : bottom], *runs[bottom + 1 : bottom + 2])
+    if len(beside) < 2 or not all(math.isfinite(run.level) for run in beside):
+        return rate
+    near = [(math.log2(run.rate / rate), run.level) for run in runs]
+    near = [(x, math.log(v)) for x, v in near if abs(x) <= NEAR and math.isfinite(v)]
+    if len(near) < 3:
+        return rate
     bend, slope, _ = map(float, np.polyfit([x for x, _ in near], [y for _, y in near], 2))
-    return here if bend <= 0 else here + min(max(-slope / (2 * bend), -0.5), 0.5)
+    if bend <= 0:
+        return rate
+    low, high = (BESIDE * math.log2(run.rate / rate) for run in beside)
+    return rate * float(2.0 ** min(max(-slope / (2 * bend), low), high))
 
 
 def _best(runs: Sequence[FixedRate], maximize: bool) -> int:

@@ -20,6 +20,7 @@ from lrsearch.sweeps._regime_words import write_regimes as write_regimes
 from lrsearch.sweeps._regimes import MappedRegimes as MappedRegimes
 from lrsearch.sweeps._regimes import map_regimes as map_regimes
 from lrsearch.sweeps._solution import Solutions as Solutions
+from lrsearch.sweeps._solution import solution_remarks as solution_remarks
 from lrsearch.sweeps._solution import solution_table as solution_table
 from lrsearch.sweeps._solution import solutions as solutions
 from lrsearch.sweeps._storage import only_study as only_study
@@ -64,6 +65,7 @@ __all__ = [
     "schedule_of",
     "sentences",
     "shown",
+    "solution_remarks",
     "solution_table",
     "solutions",
     "story",

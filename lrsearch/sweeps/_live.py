@@ -66,6 +66,10 @@ class Live:
 
     def edge(self, edge: Edge, *, measured: bool) -> None:
         """Print the edge."""
+        if edge.method == "given":
+            given = f"edge learning rate {edge.learning_rate:.4g} (given)"
+            self.console.print(given, highlight=False, soft_wrap=True)
+            return
         how = f"measured in {edge.cost:.0f} gradients" if measured else "remembered"
         self.console.print(
             f"edge learning rate {edge.learning_rate:.4g} ({edge.optimizer}, give or take "

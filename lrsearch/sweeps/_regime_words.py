@@ -42,9 +42,11 @@ def regime_sentences(mapped: MappedRegimes) -> list[str]:
     if found.good.rate > found.convergence.rate:
         lines.append(f"2A|2B  {_threshold(found.good, edge)}: up to it runs anneal to no worse")
     else:
-        lines.append("2A is empty: the best starts are not above the convergence threshold")
+        lines.append("2A is empty: just above that rate runs already anneal to worse")
     if math.isfinite(found.divergence.high):
         lines.append(f"2|3  {_threshold(found.divergence, edge)}: training diverges")
+    else:
+        lines.append(f"2|3  not found: up to {found.divergence.low:.4g} no large rate diverges")
     best = found.best
     lines.append(
         f"best start: {best.rate:.4g}, edge x {best.rate / edge:.3g}, in regime "
@@ -78,8 +80,9 @@ def write_regimes(
 
 
 def _threshold(found: Threshold, edge: float) -> str:
+    low = f"{found.low:.3g}" if found.low > 0 else "?"
     high = f"{found.high:.3g}" if math.isfinite(found.high) else "?"
-    return f"{found.rate:.4g} ({found.low:.3g} to {high}), edge x {found.rate / edge:.3g}"
+    return f"{found.rate:.4g} ({low} to {high}), edge x {found.rate / edge:.3g}"
 
 
 def _number(value: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 from lrsearch.exceptions import (
     CalibrationError,
-    DocumentError,
     StudyMismatchError,
     TaskError,
     UnsupportedError,
@@ -19,10 +16,13 @@ from lrsearch.exceptions import (
 from lrsearch.integrations import blamed, task_edge
 from lrsearch.stability import Edge, FixedRate, RegimeMap, next_rate, regime_map
 from lrsearch.sweeps._events import Listener, Silent
-from lrsearch.training import Task, check_fixed_rate, fixed_rate
+from lrsearch.sweeps._memory import file_stem, recall, remember, unreadable
+from lrsearch.training import Task, check_fixed_rate, fixed_rate, forget_fixed_rate
 
 VERSION = 1
 FIRST = 0.25  # of the edge: about where convergence ended on the development tables
+CHECKPOINT_SECONDS = 10.0
+SAME = 1e-3  # relative difference between the first losses of one seed that is rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +87,8 @@ def map_regimes(
 
     Raises:
         CalibrationError: If no rate trains.
-        DocumentError: If what the folder holds cannot be read.
-        StudyMismatchError: If the folder holds the map of another budget, seed or edge.
+        DocumentError: If what the folder holds cannot be read, or it cannot be written to.
+        StudyMismatchError: If the folder holds the map of another seed, edge or task of this name.
         TaskError: If the task itself raises, or its training loss is not positive.
         UnsupportedError: If the budget is too short, or the resolution none.
         KeyboardInterrupt: If ``interrupted`` said so.
@@ -112,6 +112,8 @@ def map_regimes(
         memory.keep(known, [])
     tell.edge(known, measured=memory.new and edge is None)
     runs = list(memory.runs)
+    for run in runs:  # a start that died after it had stored a run left its checkpoint
+        forget_fixed_rate(memory.checkpoint(run.rate))
     maximize = task.direction == "maximize"
     while True:
         try:
@@ -119,12 +121,23 @@ def map_regimes(
                 runs, FIRST * known.learning_rate, resolution=resolution, maximize=maximize
             )
         except ValueError as error:
-            raise CalibrationError(f"task {task.name!r}: {error}") from error
+            raise CalibrationError(
+                f"task {task.name!r}: {error}. Try more steps, or an edge from elsewhere."
+            ) from error
         if rate is None:
             break
         run = _run(task, rate, steps, seed, memory.checkpoint(rate), tell, len(runs), interrupted)
+        for other in memory.runs[:1]:
+            if abs(run.start - other.start) > SAME * abs(other.start):
+                forget_fixed_rate(memory.checkpoint(rate))
+                raise StudyMismatchError(
+                    f"task {task.name!r} starts at a training loss of {run.start:.6g}, and at "
+                    f"{other.start:.6g} in the runs that {memory.path} holds, with the same seed: "
+                    "give the changed task another name, or another folder."
+                )
         runs.append(run)
         memory.keep(known, runs)
+        forget_fixed_rate(memory.checkpoint(rate))
         tell.note(_sentence(run, known, task.metric))
     found = regime_map(runs, maximize=maximize)
     return MappedRegimes(task=task.name, budget=steps, seed=seed, edge=known, regimes=found)
@@ -147,14 +160,16 @@ def _run(
             budget=steps,
             seed=seed,
             checkpoint=checkpoint,
-            checkpoint_seconds=10.0,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
             interrupted=interrupted,
             on_step=lambda step: tell.step(number, step),
         )
-    if run.losses and not run.start > 0:
+    if run.losses and not (run.start > 0 and min(run.losses) >= 0):
         raise TaskError(
             f"task {task.name!r}: a regime map compares training losses by their ratio, and needs "
-            f"them to be positive; the first one is {run.start:.4g}."
+            f"them to be positive; the first one is {run.start:.4g}, and the last ones at a rate "
+            f"of {rate:.3g} {run.loss:.4g}. Add a constant to the loss: its lowest possible value "
+            "should be zero."
         )
     return run
 
@@ -174,7 +189,7 @@ def _sentence(run: FixedRate, edge: Edge, metric: str) -> str:
 
 def stem_of(task: str, budget: int) -> str:
     """What a map's files are called."""
-    return f"regimes-{task}-{budget}".replace("/", "-")  # a task may be called cifar/resnet
+    return f"regimes-{file_stem(task)}-{budget}"
 
 
 class _Memory:
@@ -189,19 +204,13 @@ class _Memory:
         self.new = self.path is None or not self.path.exists()
         if self.path is None or self.new:
             return
+        document = recall(self.path, VERSION)
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
-            if document["version"] > VERSION:
-                raise DocumentError(
-                    f"{self.path} was written by a newer lrsearch: upgrade, or delete it."
-                )
             self.edge = Edge.from_dict(document["edge"])
             self.runs = tuple(FixedRate.from_dict(run) for run in document["runs"])
             held = {name: document[name] for name in identity}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DocumentError(
-                f"cannot read {self.path}: {error}. Delete it: the map starts over."
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise unreadable(self.path, error) from error
         if held != identity:
             raise StudyMismatchError(
                 f"{self.path} holds the map of {held}, not of {identity}: name another folder, or "
@@ -211,16 +220,8 @@ class _Memory:
     def keep(self, edge: Edge, runs: list[FixedRate]) -> None:
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        document = {
-            "version": VERSION,
-            **self.identity,
-            "edge": edge.to_dict(),
-            "runs": [run.to_dict() for run in runs],
-        }
-        scratch = self.path.with_name(f".{self.path.name}.tmp")
-        scratch.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
-        os.replace(scratch, self.path)
+        told = {"edge": edge.to_dict(), "runs": [run.to_dict() for run in runs]}
+        remember(self.path, {"version": VERSION, **self.identity, **told})
 
     def checkpoint(self, rate: float) -> Path | None:
         return None if self.path is None else self.path.with_name(f"{self.path.stem}-{rate:.6g}.pt")

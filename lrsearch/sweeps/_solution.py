@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from lrsearch.curvature import solution_kind
-from lrsearch.exceptions import DocumentError, TaskError
+from lrsearch.exceptions import TaskError
 from lrsearch.integrations import blamed
 from lrsearch.schedules import Schedule
 from lrsearch.sweeps._events import Listener, Silent
+from lrsearch.sweeps._memory import file_stem, recall, remember, unreadable
 from lrsearch.training import Task, batches, train
 
+VERSION = 1
 MEASURED_ON = 8  # batches
+CHECKPOINT_SECONDS = 10.0
 COLUMNS = ("metric", "sharpness", "rise", "sparsity", "dead")
 
 
@@ -72,17 +76,19 @@ def solutions(
         schedules: To compare.
         seeds: Number of seeds, 0 and up.
         on: Training batches to measure on.
-        folder: Where finished runs are kept; the same call goes on there.
+        folder: Where finished runs, and the one in work, are kept; the same call goes on there.
+            Several calls may share it; a changed task needs another name.
         listener: Told what happens.
         interrupted: Asked after every step.
 
     Raises:
-        DocumentError: If what the folder holds cannot be read.
+        DocumentError: If what the folder holds cannot be read, or it cannot be written to.
+        MeasurementError: If a solution cannot be measured (see `lrsearch.curvature.solution_kind`).
         TaskError: If the task itself raises, or a run diverges.
         KeyboardInterrupt: If ``interrupted`` said so.
     """
     tell = listener or Silent()
-    path = None if folder is None else folder / f"solutions-{task.name.replace('/', '-')}.json"
+    path = None if folder is None else folder / f"solutions-{file_stem(task.name)}.json"
     known = _read(path)
     found = []
     for schedule in schedules:
@@ -90,30 +96,70 @@ def solutions(
         for seed in range(seeds):
             key = json.dumps([_plain(schedule), seed, on], sort_keys=True)
             if key not in known:
-                known[key] = _one(task, schedule, seed, on, interrupted)
-                _write(path, known)
+                place = _checkpoint(path, key)
+                known[key] = _one(task, schedule, seed, on, place, interrupted)
+                known = _merged(path, known)
+                if place is not None:
+                    place.unlink(missing_ok=True)
                 tell.note(f"{_name(schedule)}, seed {seed}: {_words(task, known[key])}")
             runs.append(known[key])
         found.append(Solutions(schedule, tuple(runs)))
     return found
 
 
-def solution_table(found: Sequence[Solutions], metric: str) -> Table:
-    """Schedules one under the other: mean and deviation over seeds of every number."""
+def solution_table(
+    found: Sequence[Solutions], metric: str, names: Sequence[str] | None = None
+) -> Table:
+    """Schedules one under the other: mean and deviation over seeds of every number.
+
+    Args:
+        found: What `solutions` told.
+        metric: Name of the metric.
+        names: What to call each, such as its file; by default only family and peak are told.
+    """
     table = Table(box=None, pad_edge=False)
+    for heading in () if names is None else ("file",):
+        table.add_column(heading, no_wrap=True)
     table.add_column("schedule", no_wrap=True)
-    for heading in (metric, "sharpness", "rise when perturbed", "sparsity", "dead units"):
+    for heading in (escape(metric), "sharpness", "rise when perturbed", "sparsity", "dead units"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for one in found:
-        table.add_row(_name(one.schedule), *(_cell(one, name) for name in COLUMNS))
+    for i, one in enumerate(found):
+        named = [] if names is None else [escape(names[i])]
+        cells = (_cell(one, name) for name in COLUMNS)
+        table.add_row(*named, _name(one.schedule), *cells)
     return table
 
 
+def solution_remarks(found: Sequence[Solutions]) -> list[str]:
+    """Why numbers are missing or not to be trusted, each reason once."""
+    remarks = []
+    for one in found:
+        for seed, run in enumerate(one.runs):
+            if run["rise"] is None:
+                remarks.append(f"{_name(one.schedule)}, seed {seed}: a perturbation broke the loss")
+            if run["reason"] and run["reason"] not in remarks:
+                remarks.append(run["reason"])
+    return remarks
+
+
 def _one(
-    task: Task, schedule: Schedule, seed: int, on: int, interrupted: Callable[[], bool]
+    task: Task,
+    schedule: Schedule,
+    seed: int,
+    on: int,
+    checkpoint: Path | None,
+    interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
     with blamed(task, f"{schedule.family} was trained"):
-        result = train(task, schedule, seed=seed, share=None, interrupted=interrupted)
+        result = train(
+            task,
+            schedule,
+            seed=seed,
+            share=None,
+            checkpoint=checkpoint,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            interrupted=interrupted,
+        )
         if not math.isfinite(result.metric):
             raise TaskError(
                 f"task {task.name!r}: {_name(schedule)} diverged with seed {seed}: there is no "
@@ -147,18 +193,21 @@ def _plain(schedule: Schedule) -> dict[str, Any]:
 def _read(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None or not path.exists():
         return {}
+    document = recall(path, VERSION)
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return {str(key): dict(run) for key, run in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DocumentError(
-            f"cannot read {path}: {error}. Delete it: everything is trained again."
-        ) from error
+        return {str(key): dict(run) for key, run in document["runs"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise unreadable(path, error) from error
 
 
-def _write(path: Path | None, known: dict[str, dict[str, Any]]) -> None:
+def _merged(path: Path | None, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Store what is known, with what others have stored meanwhile."""
+    both = _read(path) | known
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.tmp")
-        scratch.write_text(json.dumps(known, indent=1, allow_nan=False), encoding="utf-8")
-        os.replace(scratch, path)
+        remember(path, {"version": VERSION, "runs": both})
+    return both
+
+
+def _checkpoint(path: Path | None, key: str) -> Path | None:
+    digest = sha256(key.encode()).hexdigest()[:12]
+    return None if path is None else path.with_name(f"{path.stem}-{digest}.pt")

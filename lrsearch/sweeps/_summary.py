@@ -18,6 +18,7 @@ from lrsearch.schedules import Schedule
 from lrsearch.stability import Edge
 from lrsearch.sweeps._confirm import Confirmation
 from lrsearch.sweeps._leaderboard import leaderboard, total_cost
+from lrsearch.sweeps._memory import file_stem
 
 
 def finished(study: optuna.Study) -> int:
@@ -73,7 +74,7 @@ def write_winner(
 
     out.mkdir(parents=True, exist_ok=True)
     winner = best_schedule(study)
-    stem = study.study_name.replace("/", "-")  # a task may be called cifar/resnet
+    stem = file_stem(study.study_name)
     files = {"schedule": out / f"{stem}.json"}
     winner.save(files["schedule"])
     try:

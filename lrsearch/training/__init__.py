@@ -8,6 +8,7 @@ from lrsearch.training._checkpoint import save_checkpoint as save_checkpoint
 from lrsearch.training._find import find_task as find_task
 from lrsearch.training._fixed_rate import check_fixed_rate as check_fixed_rate
 from lrsearch.training._fixed_rate import fixed_rate as fixed_rate
+from lrsearch.training._fixed_rate import forget_fixed_rate as forget_fixed_rate
 from lrsearch.training._loop import TrainResult as TrainResult
 from lrsearch.training._loop import train as train
 from lrsearch.training._rng import rng_state as rng_state
@@ -29,6 +30,7 @@ __all__ = [
     "check_fixed_rate",
     "find_task",
     "fixed_rate",
+    "forget_fixed_rate",
     "load_checkpoint",
     "rng_state",
     "save_checkpoint",

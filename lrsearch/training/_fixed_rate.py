@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -15,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lrsearch.exceptions import CheckpointError
 from lrsearch.schedules import Schedule
 from lrsearch.stability import FixedRate
+from lrsearch.training._checkpoint import load_checkpoint, save_checkpoint
 from lrsearch.training._loop import train
 from lrsearch.training._task import Task
 
@@ -49,7 +50,7 @@ def fixed_rate(
         budget: Optimizer steps, at least 20.
         seed: Seed of model and data order; the same for all runs of one map.
         checkpoint: File to resume from if it exists, and to write; a second one beside it holds
-            what was read. Both are gone when this returns.
+            what was read. Both stay: `forget_fixed_rate` removes them, once the result is stored.
         checkpoint_seconds: As for `train`.
         interrupted: Asked after every step.
         on_step: Told the number of steps done after every step.
@@ -67,8 +68,7 @@ def fixed_rate(
         parameters={"cooldown": COOLDOWN, "cooldown_shape": "linear"},
     )
     path = None if checkpoint is None else Path(checkpoint)
-    kept = None if path is None else path.with_name(f"{path.name}.track")
-    track = _Track(task, schedule, kept)
+    track = _Track(task, schedule, None if path is None else _beside(path))
 
     def stepped(step: int) -> None:
         track.stepped(step)
@@ -89,11 +89,12 @@ def fixed_rate(
             on_checkpoint=lambda step: track.save(),
             on_evaluation=track.evaluated,
         )
+        track.begin(result.resumed_from)  # where no step was left to do
         done, annealed = budget, result.metric
     except _Over as over:
         done, annealed = over.step, math.nan
     except _Lost:
-        _remove(path, kept)
+        forget_fixed_rate(checkpoint)
         return fixed_rate(
             task,
             rate,
@@ -104,7 +105,6 @@ def fixed_rate(
             interrupted=interrupted,
             on_step=on_step,
         )
-    _remove(path, kept)
     return FixedRate(
         rate=rate,
         start=track.start,
@@ -123,6 +123,14 @@ def check_fixed_rate(budget: int) -> None:
     """
     if budget < SHORTEST:
         raise ValueError(f"a run at a fixed rate needs {SHORTEST} steps or more, got {budget}")
+
+
+def forget_fixed_rate(checkpoint: str | os.PathLike[str] | None) -> None:
+    """Remove a run's checkpoint and what lies beside it, where there is any."""
+    if checkpoint is not None:
+        path = Path(checkpoint)
+        path.unlink(missing_ok=True)
+        _beside(path).unlink(missing_ok=True)
 
 
 class _Over(Exception):  # noqa: N818 (nobody's error)
@@ -154,11 +162,15 @@ class _Track:
             self._waiting.append(value.detach().reshape(()))
         return value
 
-    def stepped(self, step: int) -> None:
+    def begin(self, done: int) -> None:
+        """At the first step, or where there was none: recall what was read in earlier ones."""
         if not self._begun:
             self._begun = True
-            if step > 1:
-                self._load(step - 1)
+            if done:
+                self._load(done)
+
+    def stepped(self, step: int) -> None:
+        self.begin(step - 1)
         if step % LOOK and step != self.end:
             return
         if not all(map(math.isfinite, self.settled()[-LOOK:])):
@@ -170,19 +182,21 @@ class _Track:
         self.plain = metric
 
     def save(self) -> None:
+        """Write what was read so far.
+
+        Raises:
+            CheckpointError: If that cannot be; the run then goes on without.
+        """
         if self.file is not None:
-            scratch = self.file.with_name(f".{self.file.name}.tmp")
-            known = {"losses": self.settled(), "plain": self.plain}
-            scratch.write_text(json.dumps(known), encoding="utf-8")
-            os.replace(scratch, self.file)
+            save_checkpoint(self.file, {"losses": self.settled(), "plain": self.plain})
 
     def _load(self, steps: int) -> None:
         """What was read before a checkpoint."""
         assert self.file is not None
         try:
-            known = json.loads(self.file.read_text(encoding="utf-8"))
+            known = load_checkpoint(self.file)
             losses, self.plain = [float(v) for v in known["losses"]], float(known["plain"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (CheckpointError, ValueError, KeyError, TypeError) as error:
             raise _Lost from error
         if len(losses) < steps:
             raise _Lost
@@ -212,7 +226,5 @@ class _Track:
         return FixedRate(rate=1.0, start=self.start, losses=self.blocks())
 
 
-def _remove(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None:
-            path.unlink(missing_ok=True)
+def _beside(checkpoint: Path) -> Path:
+    return checkpoint.with_name(f"{checkpoint.name}.track")

@@ -41,12 +41,14 @@ def plot_regimes(regimes: RegimeMap, metric: str) -> Figure:
     known = [v for run in regimes.runs for v in (run.plain, run.annealed) if math.isfinite(v)]
     if known and min(known) > 0:
         right.set_yscale("log")
+    right_end = rates[-1] * math.sqrt(2)
+    known_end = math.isfinite(regimes.divergence.high)
     marks = [
         rates[0] / math.sqrt(2),
         regimes.convergence.rate,
         regimes.good.rate,
-        regimes.divergence.rate,
-        rates[-1] * math.sqrt(2),
+        regimes.divergence.rate if known_end else right_end,
+        right_end,
     ]
     for axes in (left, right):
         for name, low, high in zip(COLORS, marks, marks[1:], strict=False):

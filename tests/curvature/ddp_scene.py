@@ -28,6 +28,7 @@ from lrsearch.curvature import (
     critical_rate,
     hold,
     sharpness,
+    solution_kind,
 )
 from lrsearch.exceptions import LrsearchError
 from lrsearch.stability import CONTINUE, Reading, Verdict
@@ -155,12 +156,16 @@ def measures(rank: int) -> dict[str, Any]:
         "critical": critical_rate(model, loss_fn, mine, direction=u, start=0.1).value,
         "batch": batch_sharpness(model, loss_fn, [mine]).ratio_of_means,
     }
+    kind = solution_kind(model, loss_fn, mine)
+    found |= {"level": kind.loss, "rise": kind.rise, "kind": kind.sharpness}
     bare = network()
     expected = {
         "sharpness": sharpness(bare, loss_fn, *both, tolerance=1e-6, max_hvps=60).value,
         "differences": sharpness(bare, loss_fn, *both, method="finite-difference").value,
         "critical": critical_rate(bare, loss_fn, *both, direction=u, start=0.1).value,
     }
+    kind = solution_kind(bare, loss_fn, *both)
+    expected |= {"level": kind.loss, "rise": kind.rise, "kind": kind.sharpness}
     with Hessian(bare, loss_fn, *both) as hessian:
         g = hessian.gradient()[1]
         expected["batch"] = float(g @ (hessian @ g) / (g @ g))

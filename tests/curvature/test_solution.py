@@ -98,6 +98,87 @@ def test_units_of_images_are_channels() -> None:
     assert found.dead == pytest.approx(1 / 3)
 
 
+def test_a_module_used_twice_has_other_units_each_time() -> None:
+    """Widths 3 and 2, one unit dead in each; the second batch must not hide the first."""
+
+    class Shared(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(1, 3), nn.Linear(3, width)
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.two(self.act(self.one(x))))
+
+    def squares(model: nn.Module, batch: Tensor) -> Tensor:
+        return model(batch).square().mean()
+
+    x = torch.tensor([[1.0], [2.0]])
+    for width in (2, 3):
+        model = Shared(width)
+        with torch.no_grad():
+            model.one.weight.copy_(torch.tensor([[1.0], [-1.0], [0.0]]))
+            model.one.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))
+            model.two.weight.zero_()
+            model.two.bias.copy_(torch.tensor([-1.0, 1.0, 1.0][:width]))
+        found = solution_kind(model, squares, x, -x, max_hvps=0)
+        assert found.dead == pytest.approx(2 / (3 + width))  # unit 1 is alive in the other batch
+
+
+def test_the_units_of_two_views_are_the_same() -> None:
+    """A loss that calls the model twice: a unit is dead where neither view needs it."""
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        model[0].bias.zero_()
+    x = torch.tensor([[1.0], [2.0]])
+    found = solution_kind(
+        model, lambda m, b: (m(b) - m(-b)).square().mean() + m(b).sum(), x, max_hvps=0
+    )
+    assert found.dead == 0.0
+
+
+def test_a_compiled_model_is_watched_and_recompiles_nothing() -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 2))
+    plain = solution_kind(model, loss, (X, Y))
+    compiled = torch.compile(model, backend="eager")
+    compiled(X)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        compiled(X)
+    assert solution_kind(compiled, loss, (X, Y)) == plain
+    with torch.compiler.set_stance("fail_on_recompile"):
+        compiled(X)
+    torch.compiler.reset()
+
+
+def test_frozen_and_whole_number_inputs() -> None:
+    """A frozen tensor is not perturbed; tokens are no trouble."""
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Embedding(7, 4), nn.GELU(), nn.Flatten(), nn.Linear(12, 2))
+    tokens = torch.arange(24).reshape(8, 3) % 7
+    labels = torch.arange(8) % 2
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    seen = []
+
+    def watching(m: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        seen.append(torch.equal(m[0].weight, before))
+        return loss(m, batch)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = solution_kind(model, watching, (tokens, labels))
+        assert torch.is_autocast_cache_enabled()
+    assert all(seen)
+    assert found.rise_error > 0
+
+
+def test_a_sharpness_that_has_not_converged_says_so() -> None:
+    found = solution_kind(network(), loss, (X, Y), max_hvps=1)
+    assert found.sharpness is not None
+    assert found.reason.startswith("sharpness: ")
+
+
 def test_it_leaves_no_trace() -> None:
     model = network().train()
     before, drawn = copy.deepcopy(model.state_dict()), torch.get_rng_state()

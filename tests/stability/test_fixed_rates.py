@@ -63,6 +63,7 @@ def test_thresholds_are_bracketed_wherever_one_begins(
     train = task(bottom, good, end, sign=-1.0 if maximize else 1.0)
     found, runs = mapped(train, bottom * 2**off, maximize)
     assert abs(math.log2(found.convergence.rate / bottom)) <= 0.5
+    assert found.convergence.low < bottom < found.convergence.high
     assert found.good.low <= good * 2**0.7  # tolerance and lattice let it end later
     assert found.good.high >= good
     assert found.divergence.low < end <= found.divergence.high
@@ -121,14 +122,123 @@ def test_levels_within_their_noise_widen_the_threshold() -> None:
         FixedRate(rate=0.8, start=START, losses=(0.9, 0.9, 0.9, 0.9)),
     ]
     found = regime_map(runs).convergence
-    assert (found.low, found.high) == (0.2, 0.4)
+    assert (found.low, found.high) == (0.1, 0.8)
 
 
 def test_no_2a_where_the_next_rate_is_worse() -> None:
-    runs = [run(0.1, 0.5, 0.5), run(0.2, 0.3, 0.3), run(0.4, 0.6, 0.4), run(0.8, math.inf)]
+    runs = [run(0.1, 0.6, 0.5), run(0.2, 0.3, 0.3), run(0.4, 0.5, 0.4), run(0.8, math.inf)]
     found = regime_map(runs)
+    assert found.convergence.rate > 0.2
     assert found.good == found.convergence
     assert found.regime(0.4) == "2B"
+
+
+def test_the_lowest_level_above_the_threshold_is_in_2a_where_it_anneals_well() -> None:
+    runs = [run(0.1, 0.4, 0.4), run(0.2, 0.38, 0.3), run(0.4, 0.9, 0.5), run(0.8, math.inf)]
+    found = regime_map(runs)
+    assert found.convergence.rate < 0.2
+    assert (found.good.low, found.good.high) == (0.2, 0.4)
+    assert found.regime(found.best.rate) == "2A"
+    worse = regime_map([runs[0], run(0.2, 0.38, 0.5), *runs[2:]])
+    assert worse.good == worse.convergence
+    assert worse.regime(0.2) == "2B"
+
+
+def test_a_diverged_run_is_never_as_low_as_the_lowest_however_noisy() -> None:
+    wild = (0.1, 40.0, 0.1, 0.1)
+    runs = [
+        FixedRate(rate=rate, start=START, losses=losses)
+        for rate, losses in [
+            (0.1, (0.4,) * 4),
+            (0.2, (0.2, 0.21, 0.2, 0.2)),
+            (0.4, wild),
+            (0.8, (0.9, 0.9, 0.9, 0.9)),
+            (1.6, (0.1, 4.0, 0.0, 0.0)),  # noisy enough to be alike, but behind one that is not
+        ]
+    ]
+    assert regime_map(runs).convergence.high == 0.4
+
+
+def test_a_run_that_was_lost_beside_the_lowest_gives_no_parabola() -> None:
+    runs = [run(0.1, math.inf), run(0.2, 0.3, 0.3), run(0.4, 0.6, 0.4), run(0.8, math.inf)]
+    found = regime_map(runs).convergence
+    assert (found.low, found.rate, found.high) == (0.1, 0.2, 0.4)
+
+
+@pytest.mark.parametrize("solved", [False, True])
+def test_where_nothing_diverges_the_rest_is_told(solved: bool) -> None:
+    """As of networks whose weights only grow: 24 octaves are looked through, none is regime 3."""
+    rise = 1.0 if solved else 1.3
+    least = 1e-3 if solved else 0.2
+    found, runs = mapped(
+        lambda rate: run(rate, min(least * rise ** abs(math.log2(rate / 0.05)), 1.0), 0.3), 0.05
+    )
+    assert runs < 40
+    assert found.divergence.high == math.inf
+    assert {found.regime(r.rate) for r in found.runs} == ({"1"} if solved else {"1", "2A"})
+    assert found.regime(1e30) != "3"
+
+
+@pytest.mark.parametrize("first", [1.0, 8.0, 30.0])
+def test_a_plateau_of_dead_runs_is_left(first: float) -> None:
+    """Too hot, a network may end at the loss of guessing: under the start, in any order."""
+    trains = task(0.05, 0.1, 0.5)
+
+    def train(rate: float) -> FixedRate:
+        guess = 0.99 * START + 1e-3 * math.sin(1000 * rate)
+        return run(rate, guess) if rate >= 0.5 else trains(rate)
+
+    found, runs = mapped(train, first)
+    assert abs(math.log2(found.convergence.rate / 0.05)) <= 0.5
+    assert runs <= 22
+
+
+def test_a_first_batch_that_is_easier_than_the_last_ones() -> None:
+    """Then every rate that is too small ends above the start."""
+
+    def train(rate: float) -> FixedRate:
+        return run(rate, 1.02 * START - min(rate / 0.05, 1.0) * 1.5 if rate < 0.5 else math.inf, 1)
+
+    found, _ = mapped(train, 0.05 / 2**12)
+    assert 0.2 < found.convergence.rate < 0.5  # the largest of equal ones
+    assert found.regime(0.01) == "1"
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    outcome=st.lists(
+        st.tuples(
+            st.sampled_from([math.inf, 0.0, 0.2, 0.5, 1.5, 1.9, 2.2, 2.4, 9.0]),
+            st.sampled_from([math.nan, 0.0, -1.0, 0.3, 0.5]),
+        ),
+        min_size=3,
+        max_size=60,
+    ),
+    resolution=st.sampled_from([1.0, 0.5, 0.125]),
+    maximize=st.booleans(),
+)
+def test_whatever_happens_it_ends(
+    outcome: list[tuple[float, float]], resolution: float, maximize: bool
+) -> None:
+    runs: list[FixedRate] = []
+    rate, refusal = 0.1, ""
+    while rate is not None:
+        assert rate not in {r.rate for r in runs}
+        assert len(runs) < 100
+        level, annealed = outcome[len(runs) % len(outcome)]
+        runs.append(run(rate, level, annealed))
+        try:
+            rate = next_rate(runs, 0.1, resolution=resolution, maximize=maximize)
+        except ValueError as error:
+            rate, refusal = None, str(error)
+    if refusal:
+        trained = any(not r.diverged for r in runs)
+        assert refusal.startswith("the training loss still falls" if trained else "no rate trains")
+        return
+    found = regime_map(runs, maximize=maximize)
+    for threshold in (found.convergence, found.good, found.divergence):
+        assert threshold.low <= threshold.rate <= threshold.high
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_rates_that_are_far_too_small_are_not_taken_for_hot_ones() -> None:
@@ -152,7 +262,7 @@ def test_a_flat_task_is_said() -> None:
         regime_map([])
 
 
-@pytest.mark.parametrize("resolution", [0.0, -1.0, 0.3, 2.0, math.nan])
+@pytest.mark.parametrize("resolution", [0.0, -1.0, 0.3, 2.0, 1 / 128, math.nan])
 def test_a_resolution_that_is_none(resolution: float) -> None:
     with pytest.raises(ValueError, match="resolution"):
         next_rate([], 0.1, resolution=resolution)

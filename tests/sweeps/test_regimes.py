@@ -16,8 +16,8 @@ from lrsearch.exceptions import (
     TaskError,
     UnsupportedError,
 )
-from lrsearch.stability import Edge
-from lrsearch.sweeps import Silent, map_regimes, regime_sentences, write_regimes
+from lrsearch.stability import Edge, FixedRate, regime_map
+from lrsearch.sweeps import MappedRegimes, Silent, map_regimes, regime_sentences, write_regimes
 from lrsearch.tasks import digits
 from lrsearch.training import Task
 from lrsearch.visualization import plot_regimes
@@ -96,6 +96,50 @@ def test_another_map_in_the_folder(tmp_path: Path) -> None:
         map_regimes(small(), budget=BUDGET, folder=tmp_path)
 
 
+def test_a_run_is_stored_before_its_checkpoint_goes(tmp_path: Path, monkeypatch) -> None:
+    """Killed right after a run, before it is stored: it goes on from its checkpoint."""
+
+    def killed(path, document) -> None:
+        if document["runs"]:
+            raise KeyboardInterrupt
+
+    arguments = {"budget": BUDGET, "edge": EDGE, "resolution": 1.0, "folder": tmp_path}
+    monkeypatch.setattr("lrsearch.sweeps._regimes.CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("lrsearch.sweeps._regimes.remember", killed)
+        with pytest.raises(KeyboardInterrupt):
+            map_regimes(small(), **arguments)
+    steps: list[int] = []
+
+    class Counting(Silent):
+        def step(self, number: int, step: int) -> None:
+            steps.append(step)
+
+    map_regimes(small(), **arguments, listener=Counting())
+    assert steps[0] > BUDGET // 2
+    assert [p.name for p in tmp_path.iterdir()] == ["regimes-digits-width32-60.state.json"]
+
+
+def test_a_changed_task_of_the_same_name_is_noticed(tmp_path: Path) -> None:
+    arguments = {"budget": BUDGET, "edge": EDGE, "folder": tmp_path}
+    map_regimes(small(), resolution=1.0, **arguments)
+    changed = replace(digits(width=48), name=small().name)
+    with pytest.raises(StudyMismatchError, match="give the changed task another name"):
+        map_regimes(changed, resolution=0.5, **arguments)
+    assert [p.name for p in tmp_path.iterdir()] == ["regimes-digits-width32-60.state.json"]
+
+
+def test_what_has_no_end_is_said_so() -> None:
+    levels = {0.1: 0.5, 0.2: 0.3, 0.4: 0.6}
+    runs = [FixedRate(rate=r, start=2.3, losses=(v,), annealed=v) for r, v in levels.items()]
+    found = MappedRegimes(task="t", budget=9, seed=0, edge=EDGE, regimes=regime_map(runs))
+    text = "\n".join(regime_sentences(found))
+    assert "2|3  not found: up to 0.4 no large rate diverges" in text
+    left, _ = plot_regimes(found.regimes, "validation loss").axes
+    assert "3" not in {note.get_text() for note in left.texts}
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
 def test_files_and_sentences(mapped, tmp_path: Path) -> None:
     files = write_regimes(mapped, "validation loss", tmp_path, note=lambda line: None)
     document = json.loads(files["map"].read_text())
@@ -128,6 +172,10 @@ def test_what_cannot_be_mapped_is_said() -> None:
     negative = replace(task, loss=lambda model, batch: task.loss(model, batch) - 10)
     with pytest.raises(TaskError, match="positive"):
         map_regimes(negative, budget=BUDGET, edge=EDGE)
+
+    below = replace(task, loss=lambda model, batch: task.loss(model, batch) - 2)  # 0.3 at the start
+    with pytest.raises(TaskError, match=r"the last ones at a rate of 0\.05 -"):
+        map_regimes(below, budget=BUDGET, edge=EDGE)
 
     def broken(model, batch):
         raise OSError("the disk is gone")

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from lrsearch.exceptions import CheckpointError
 from lrsearch.schedules import Schedule
 from lrsearch.tasks import digits
-from lrsearch.training import Task, batches, fixed_rate, train
+from lrsearch.training import Task, batches, fixed_rate, forget_fixed_rate, train
 
 BUDGET = 50
 
@@ -55,7 +56,7 @@ def test_recording_changes_nothing_in_the_run() -> None:
     assert found.annealed == train(small(), linear, share=None).metric
 
 
-@pytest.mark.parametrize("stop", [1, 7, 20, 39, 40, 41, 49])
+@pytest.mark.parametrize("stop", [1, 7, 20, 39, 40, 41, 49, 50])
 def test_an_interruption_changes_nothing(tmp_path: Path, stop: int) -> None:
     whole = fixed_rate(small(), 0.1, budget=BUDGET)
     path = tmp_path / "run.pt"
@@ -71,10 +72,26 @@ def test_an_interruption_changes_nothing(tmp_path: Path, stop: int) -> None:
         )
     steps.clear()
     again = fixed_rate(small(), 0.1, budget=BUDGET, checkpoint=path, on_step=steps.append)
-    assert steps[0] == stop + 1
+    assert steps[:1] == ([stop + 1] if stop < BUDGET else [])
     # A metric before annealing that was read before the interruption is kept with the losses.
     assert again == whole
+    assert path.exists()  # until whoever has stored the result removes it
+    assert fixed_rate(small(), 0.1, budget=BUDGET, checkpoint=path) == whole
+    forget_fixed_rate(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path, state) -> None:
+        raise CheckpointError("no space left")
+
+    monkeypatch.setattr("lrsearch.training._fixed_rate.save_checkpoint", full)
+    found = fixed_rate(small(), 0.1, budget=BUDGET, checkpoint=tmp_path / "run.pt")
+    monkeypatch.undo()
+    again = fixed_rate(small(), 0.1, budget=BUDGET, checkpoint=tmp_path / "run.pt")
+    assert found == again == fixed_rate(small(), 0.1, budget=BUDGET)
 
 
 def test_lost_losses_only_cost_a_repetition(tmp_path: Path) -> None:
