@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-REACH = 2  # half octaves to each side of the centre that are tried first
-FURTHER = 2  # and beyond an edge that is best
+FURTHER = 2  # half octaves that are tried beyond an edge that is best
 Losses = Mapping[int, list[float]]  # k -> losses of the tuning seeds
 
 
@@ -29,10 +28,13 @@ def best(found: Losses) -> int:
     return min(sorted(found), key=lambda k: score(found[k]))
 
 
-def wanted(found: Losses, centre: int) -> list[int]:
-    """Peaks that are to be trained yet: none once the best has a worse neighbour on each side."""
+def wanted(found: Losses, centre: int, reach: int) -> list[int]:
+    """Peaks that are to be trained yet: none once the best has a worse neighbour on each side.
+
+    The first are the centre and ``reach`` half octaves to each side.
+    """
     if not found:
-        return list(range(centre - REACH, centre + REACH + 1))
+        return list(range(centre - reach, centre + reach + 1))
     at, low, high = best(found), min(found), max(found)
     if at == low:
         return list(range(low - FURTHER, low))

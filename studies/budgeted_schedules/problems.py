@@ -64,7 +64,7 @@ def _loader() -> Any:
 
 @cache
 def images(name: str, first: int, last: int) -> tuple[Pair, Pair, Pair]:
-    """Images ``first`` to ``last`` to train on, 2,000 to validate, 8,000 to test; 14 x 14 pixels."""
+    """Images ``first`` to ``last`` to train on, 2,000 to validate, 8,000 to test; 14 x 14."""
     load = _loader()
     folder = load.DATA / name
     raw = torch.tensor(load.idx(folder / "train-images-idx3-ubyte.gz") / 255.0).float()

@@ -30,8 +30,9 @@ from ensemble import evaluate, train
 from problems import OPTIMIZERS, PROBLEMS, Problem
 
 RAW = Path(__file__).parent / "raw"
-WHOLE = 1200  # steps
-BUDGETS = {"5": 60, "10": 120, "25": 300, "50": 600, "100": WHOLE}  # per cent -> steps
+BUDGETS = {"5": 60, "10": 120, "25": 300, "50": 600, "100": 1200}  # per cent -> steps
+# Half octaves to each side that are tried first: the centre is better known with every budget.
+REACH = {5: 2, 10: 2, 25: 2, 50: 1, 100: 1}
 TUNING = (0, 1, 2)
 HELD = tuple(range(100, 108))
 GROUP = 45  # members trained at once
@@ -68,7 +69,7 @@ def tuned(cell: Cell, shape: str) -> dict[int, list[float]]:
 def missing(cell: Cell, shape: str, centre: int) -> list[tuple[str, int, int]]:
     """Runs that a shape lacks: (shape, k, seed), first for its peak, then at it."""
     done = {(r["k"], r["seed"]) for r in cell["runs"] if r["shape"] == shape}
-    ks, seeds = wanted(tuned(cell, shape), centre), cell["tuning"]
+    ks, seeds = wanted(tuned(cell, shape), centre, REACH[cell["budget"]]), cell["tuning"]
     if not ks:
         ks, seeds = [best(tuned(cell, shape))], cell["held"]
     return [(shape, k, seed) for k in ks for seed in seeds if (k, seed) not in done]

@@ -74,7 +74,7 @@ def test_a_peak_is_sought_until_the_best_lies_inside(budgeted) -> None:
         for k in range(-9, 20)
     }
     rounds = 0
-    while ks := bracket.wanted(found, -4):
+    while ks := bracket.wanted(found, -4, 2):
         assert not set(ks) & set(found)
         found |= {k: loss[k] for k in ks}
         rounds += 1
@@ -88,7 +88,7 @@ def test_a_peak_is_sought_until_the_best_lies_inside(budgeted) -> None:
 def test_a_peak_before_a_cliff_is_taken_as_it_is(budgeted) -> None:
     bracket = budgeted("bracket")
     assert bracket.vertex({0: [2.0], 1: [1.0], 2: [math.inf]}) == 1.0
-    assert bracket.wanted({0: [2.0], 1: [1.0], 2: [math.inf]}, 0) == []
+    assert bracket.wanted({0: [2.0], 1: [1.0], 2: [math.inf]}, 0, 1) == []
 
 
 def test_the_quick_form_runs_and_resumes(budgeted, tmp_path) -> None:
