@@ -23,7 +23,7 @@ from torch.nn import functional
 from lrsearch.curvature import Hessian, batch_sharpness, lanczos
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bracket import best, peak
+from bracket import best, peak, wanted
 from contenders import SHAPES
 from problems import OPTIMIZERS, PROBLEMS, Pair, Problem
 from run import BUDGETS, RAW, environment, place, read, tuned, write
@@ -103,7 +103,10 @@ def main(arguments: list[str] | None = None) -> None:
             whole = place(options.out, f"{label}/{budget}")
             if any(r["budget"] == int(budget) for r in cell["readings"]) or not whole.exists():
                 continue
-            begun, k = time.process_time(), best(tuned(read(whole), "linear"))
+            found = tuned(read(whole), "linear")
+            if not found or wanted(found, 0, 0):  # its peak is still sought
+                continue
+            begun, k = time.process_time(), best(found)
             for share, reading in train(PROBLEMS[task], kind, budget, k):
                 rate = {"k": k, "rate": peak(k)}
                 cell["readings"].append({"budget": int(budget), "share": share, **rate, **reading})

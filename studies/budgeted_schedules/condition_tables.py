@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from contenders import PHIS as OWN
-from outcomes import LABELS, Outcome, drawn, draws, interval, percent
+from outcomes import LABELS, Array, Outcome, drawn, draws, interval, mean, percent
 from run import read
 from scipy.stats import spearmanr
 from shape_tables import PHIS, Rule, budgets, chosen, head, row
 
 FIRST = 0.1  # of the budget: a rule that is of use must decide early
-QUANTILES = {"median |lambda|": 0.5, "90 % of |lambda|": 0.9, "99 % of |lambda|": 0.99}
+QUANTILES = {"median size": 0.5, "90 % of sizes": 0.9, "99 % of sizes": 0.99}
 VALUES = dict(zip(PHIS, (*OWN[:3], 2.0, *OWN[3:]), strict=True))
 
 
@@ -36,7 +36,7 @@ def kappas(reading: dict) -> dict[str, float]:
         name: float(sizes[order][min(int(np.searchsorted(share, q)), len(order) - 1)])
         for name, q in QUANTILES.items()
     }
-    low["mean of lambda"] = float(values @ weights)
+    low["mean"] = float(values @ weights)
     low["along the gradient"] = reading["along_gradient"]
     low["batch sharpness"] = reading["batch_sharpness"]
     top = float(values.max())
@@ -70,8 +70,8 @@ def rules(found: list[Outcome], raw: Path) -> list[str]:
     weights = draws(found)
     names = list(next(iter(read_at.values())))
 
-    def losses(pick: list[Rule]) -> np.ndarray:
-        return np.stack([o.losses[chosen(o, rule)] for o, rule in zip(found, pick, strict=True)])
+    def losses(pick: list[Rule]) -> list[Array]:
+        return [o.losses[chosen(o, rule)] for o, rule in zip(found, pick, strict=True)]
 
     searched = losses([PHIS] * len(found))
     entries: dict[str, list[Rule]] = {f"phi = {VALUES[p]:g}": [p] * len(found) for p in PHIS}
@@ -82,12 +82,15 @@ def rules(found: list[Outcome], raw: Path) -> list[str]:
     lines = head(["phi", "loss over searching phi (95 %)", *(f"{b} %" for b in budgets(found)),
                   "phi taken, median"])  # fmt: skip
     for name, pick in entries.items():
-        each = losses(pick) - searched
+        each = [a - b for a, b in zip(losses(pick), searched, strict=True)]
         low, high = interval(drawn(weights, each))
-        parts = [each[[o.budget == b for o in found]].mean() for b in budgets(found)]
+        parts = [
+            mean([e for e, o in zip(each, found, strict=True) if o.budget == b])
+            for b in budgets(found)
+        ]
         taken = float(np.median([VALUES[str(p)] for p in pick]))
-        mean = f"{percent(each.mean()):+.1f} ({percent(low):+.1f} to {percent(high):+.1f})"
-        lines.append(row([name, mean, *(f"{percent(p):+.1f}" for p in parts), f"{taken:g}"]))
+        whole = f"{percent(mean(each)):+.1f} ({percent(low):+.1f} to {percent(high):+.1f})"
+        lines.append(row([name, whole, *(f"{percent(p):+.1f}" for p in parts), f"{taken:g}"]))
     return lines
 
 

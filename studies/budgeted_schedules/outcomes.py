@@ -95,26 +95,34 @@ def outcomes(raw: Path) -> list[Outcome]:
     return found
 
 
-def draws(found: list[Outcome]) -> Array:
-    """How often each held-out seed of each outcome is drawn (draws, outcomes, seeds).
+def draws(found: list[Outcome]) -> list[Array]:
+    """How often each held-out seed is drawn: of each outcome (draws, seeds).
 
     Tasks are drawn anew, with both optimizers and all budgets of theirs, then seeds; all shapes of
-    an outcome keep the same ones.
+    an outcome keep the same ones. An outcome weighs as often as its task was drawn.
     """
-    return _draws(tuple(o.task for o in found), found[0].losses.shape[1])
+    return _draws(tuple(o.task for o in found), tuple(o.losses.shape[1] for o in found))
 
 
 @cache
-def _draws(of: tuple[str, ...], seeds: int) -> Array:
+def _draws(of: tuple[str, ...], seeds: tuple[int, ...]) -> list[Array]:
     rng, tasks = np.random.default_rng(0), sorted(set(of))
     times = rng.multinomial(len(tasks), [1 / len(tasks)] * len(tasks), DRAWS)
-    places = [tasks.index(task) for task in of]
-    return rng.multinomial(times[:, places] * seeds, [1 / seeds] * seeds).astype(float)
+    return [
+        rng.multinomial(times[:, tasks.index(task)] * n, [1 / n] * n) / n
+        for task, n in zip(of, seeds, strict=True)
+    ]
 
 
-def drawn(weights: Array, values: Array) -> Array:
-    """Means of values (outcomes, seeds) by draw (count,)."""
-    return np.einsum("dos,os->d", weights, values) / weights.sum(axis=(1, 2))
+def drawn(weights: list[Array], values: list[Array]) -> Array:
+    """Means over outcomes of values, each (seeds,), by draw (draws,)."""
+    total = sum(w @ v for w, v in zip(weights, values, strict=True))
+    return np.asarray(total / sum(w.sum(axis=1) for w in weights))
+
+
+def mean(values: list[Array]) -> float:
+    """The same of what was drawn in the first place."""
+    return float(np.mean([v.mean() for v in values]))
 
 
 def interval(values: Array) -> tuple[float, float]:

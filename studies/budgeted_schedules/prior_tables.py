@@ -66,20 +66,20 @@ def _spearman(a: Array, b: Array) -> float:
 def levels(found: list[Outcome]) -> list[str]:
     """Believed and measured losses, against linear decay."""
     said, bound = believed(), bounds()
-    seen = np.stack([o.losses - o.losses[LINEAR] for o in found])  # (outcomes, shapes, seeds)
+    seen = np.stack([(o.losses - o.losses[LINEAR]).mean(axis=1) for o in found])
     weights = draws(found)
     lines = head(["schedule", "believed", "bound", "measured (95 %)", *(f"{b} %" for b in
                   budgets(found))])  # fmt: skip
-    for i in np.argsort(seen.mean(axis=(0, 2))):
-        low, high = interval(drawn(weights, seen[:, i]))
+    for i in np.argsort(seen.mean(axis=0)):
+        low, high = interval(drawn(weights, [o.losses[i] - o.losses[LINEAR] for o in found]))
         each = [seen[[o.budget == b for o in found], i].mean() for b in budgets(found)]
         lines.append(row([
             LABELS[i], f"{percent(said[i] - said[LINEAR]):+.1f}", f"{percent(bound[i]):+.1f}",
             f"{percent(seen[:, i].mean()):+.1f} ({percent(low):+.1f} to {percent(high):+.1f})",
             *(f"{percent(e):+.1f}" for e in each),
         ]))  # fmt: skip
-    off = said - said[LINEAR] - seen.mean(axis=(0, 2))
-    slope = float(bound @ seen.mean(axis=(0, 2)) / (bound @ bound))
+    off = said - said[LINEAR] - seen.mean(axis=0)
+    slope = float(bound @ seen.mean(axis=0) / (bound @ bound))
     return [*lines, "", f"Belief less measured: mean {100 * off.mean():+.1f} %, root mean square "
             f"{100 * np.sqrt((off**2).mean()):.1f} %. Slope of the measured losses on the bound's "
             f"logarithm, fitted here: {slope:.2f}."]  # fmt: skip

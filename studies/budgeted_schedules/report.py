@@ -14,21 +14,22 @@ import condition_tables
 import prior_tables
 import shape_tables
 from outcomes import Outcome, outcomes, percent
-from run import HELD, TUNING, read
+from run import FEWER, HELD, TUNING, read
 from shape_tables import budgets
 
 HERE = Path(__file__).parent
 
 
 def losses(found: list[Outcome]) -> list[str]:
-    tolerance = [2 * 2**0.5 * o.interaction / len(HELD) ** 0.5 for o in found]
+    tolerance = [2 * o.noise for o in found]
     lines = [
         "# Schedules at their own best peaks, by budget: results",
         "",
         "Per cent of test loss given up against the best schedule of the same task, optimizer and",
         f"budget: means over {len(HELD)} held-out seeds at the peak that {len(TUNING)} tuning",
-        "seeds chose. Noise floor: standard error of a difference of two schedules (interaction of",
-        "schedule and seed); that of the mean beside it. In brackets 95 % over tasks, then seeds.",
+        f"seeds chose ({FEWER['100'][1]} and {FEWER['100'][0]} at 100 %). Noise floor: standard",
+        "error of a difference of two schedules (interaction of schedule and seed); that of the",
+        "mean beside it. In brackets 95 % over tasks, then seeds.",
         f"{len(found)} cells of task, optimizer and budget.",
         "",
         "## 1. Loss given up",
@@ -69,8 +70,9 @@ def condition(found: list[Outcome], raw: Path) -> list[str]:
         "## 4. phi = 2 kappa",
         "",
         "Measured condition numbers in the optimizer's metric along linear decay at its best peak:",
-        "largest eigenvalue over what each column takes for the smallest; medians over budgets,",
-        "one seed. `inf`: the denominator is not positive.",
+        "largest eigenvalue over what each column takes for the smallest (a quantile of the sizes",
+        "of all eigenvalues, their mean, the curvature along the gradient, batch sharpness);",
+        "medians over budgets, one seed. `inf`: the denominator is not positive.",
         "",
         *condition_tables.measured(raw),
         "",

@@ -35,6 +35,7 @@ BUDGETS = {"5": 60, "10": 120, "25": 300, "50": 600, "100": 1200}  # per cent ->
 REACH = {5: 2, 10: 2, 25: 2, 50: 1, 100: 1}
 TUNING = (0, 1, 2)
 HELD = tuple(range(100, 108))
+FEWER = {"100": (2, 6)}  # tuning and held-out seeds, where they are fewer
 GROUP = 45  # members trained at once
 # Of the first budget, by a glance at linear decay.
 CENTRE = {
@@ -145,13 +146,14 @@ def main(arguments: list[str] | None = None) -> None:
     for label in options.cells or (quick if options.quick else every):
         task, optimizer, budget = label.split("/")
         shapes = ["linear", "uba 5"] if options.quick else list(SHAPES)
+        few, some = (2, 2) if options.quick else FEWER.get(budget, (len(TUNING), len(HELD)))
         cell: Cell = {
             "task": task,
             "optimizer": optimizer,
             "budget": int(budget),
             "steps": BUDGETS[budget] // (4 if options.quick else 1),
-            "tuning": list(TUNING[:2] if options.quick else TUNING),
-            "held": list(HELD[:2] if options.quick else HELD),
+            "tuning": list(TUNING[:few]),
+            "held": list(HELD[:some]),
             "shapes": shapes,
             "runs": [],
             "environment": environment(),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from contenders import BASELINES, UBAS
-from outcomes import LABELS, Array, Outcome, drawn, draws, interval, percent
+from outcomes import LABELS, Array, Outcome, drawn, draws, interval, mean, percent
 from run import BUDGETS
 from scipy.stats import rankdata
 
@@ -73,9 +73,9 @@ def summary(found: list[Outcome]) -> list[str]:
     return lines
 
 
-def difference(part: list[Outcome], mine: Rule, theirs: Rule) -> Array:
-    """Differences of log losses (outcomes, seeds); what was chosen stays chosen."""
-    return np.stack([o.losses[chosen(o, mine)] - o.losses[chosen(o, theirs)] for o in part])
+def difference(part: list[Outcome], mine: Rule, theirs: Rule) -> list[Array]:
+    """Differences of log losses, of each outcome (seeds,); what was chosen stays chosen."""
+    return [o.losses[chosen(o, mine)] - o.losses[chosen(o, theirs)] for o in part]
 
 
 def verdict(part: list[Outcome], mine: Rule, theirs: Rule) -> str:
@@ -83,7 +83,7 @@ def verdict(part: list[Outcome], mine: Rule, theirs: Rule) -> str:
     each = difference(part, mine, theirs)
     low, high = interval(drawn(draws(part), each))
     mark = "**" if low > 0 or high < 0 else ""
-    return f"{mark}{percent(each.mean()):+.1f}{mark} ({percent(low):+.1f} to {percent(high):+.1f})"
+    return f"{mark}{percent(mean(each)):+.1f}{mark} ({percent(low):+.1f} to {percent(high):+.1f})"
 
 
 def against(found: list[Outcome], mine: Rule, name: str, others: dict[str, Rule]) -> list[str]:
@@ -93,7 +93,7 @@ def against(found: list[Outcome], mine: Rule, name: str, others: dict[str, Rule]
     lines += head(["against", *(f"{b} %" for b in known), "all", "cells better, worse"])
     for label, theirs in others.items():
         cells = [verdict(of_budget(found, b), mine, theirs) for b in known]
-        each = [(float(difference([o], mine, theirs).mean()), 2 * o.noise) for o in found]
+        each = [(mean(difference([o], mine, theirs)), 2 * o.noise) for o in found]
         better, worse = sum(d < -n for d, n in each), sum(d > n for d, n in each)
         lines.append(row([label, *cells, verdict(found, mine, theirs), f"{better}, {worse}"]))
     return lines
@@ -121,12 +121,17 @@ def phis(found: list[Outcome]) -> list[str]:
             part = of_budget(part, budget) if budget else part
             if not part:
                 continue
-            mean = np.mean([o.losses[at].mean(axis=1) for o in part], axis=0)
+            losses = np.mean([o.losses[at].mean(axis=1) for o in part], axis=0)
             weights = draws(part)
-            means = [drawn(weights, np.stack([o.losses[i] for o in part])) for i in at]
+            means = [drawn(weights, [o.losses[i] for o in part]) for i in at]
             tops = np.array([float(v) for v in values])[np.argmin(means, axis=0)]
             low, high = np.quantile(tops, [0.025, 0.975], method="nearest")
             lines.append(row([kind, f"{budget} %" if budget else "all",
-                              *(f"{percent(m - mean.min()):.1f}" for m in mean),
-                              values[int(mean.argmin())], f"{low:g} to {high:g}"]))  # fmt: skip
+                              *(f"{percent(m - losses.min()):.1f}" for m in losses),
+                              values[int(losses.argmin())], f"{low:g} to {high:g}"]))  # fmt: skip
+    over = np.stack([o.losses[at].mean(axis=1) for o in found])
+    over -= over.min(axis=1, keepdims=True)
+    near = (over <= 2 * np.array([o.noise for o in found])[:, None]).sum(axis=0)
+    lines.append(row(["*within two noise floors of the best phi*", f"of {len(found)}", *near,
+                      "", ""]))  # fmt: skip
     return lines
