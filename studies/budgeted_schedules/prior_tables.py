@@ -47,11 +47,13 @@ def aligned() -> Array:
 def ranks(found: list[Outcome]) -> list[str]:
     """Rank correlation of beliefs with measured losses."""
     rules = {"the package's belief": believed(), "the convex bound alone": bounds()}
-    lines = head(["rule", *(f"{b} %" for b in budgets(found)), "momentum", "adamw",
+    tasks = tuple(dict.fromkeys(o.task for o in found))
+    lines = head(["rule", *(f"{b} %" for b in budgets(found)), "momentum", "adamw", *tasks,
                   "single cells, median (range)"])  # fmt: skip
     for name, said in rules.items():
         groups = [of_budget(found, b) for b in budgets(found)]
         groups += [[o for o in found if o.optimizer == kind] for kind in ("momentum", "adamw")]
+        groups += [[o for o in found if o.task == task] for task in tasks]
         whole = [_spearman(said, np.mean([o.given_up for o in g], axis=0)) for g in groups]
         each = [_spearman(said, o.given_up) for o in found]
         span = f"{np.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
