@@ -93,7 +93,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RAW)
     parser.add_argument("cells", nargs="*", help="task/optimizer; all by default")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     for label in options.cells or [f"{t}/{o}" for t in PROBLEMS for o in OPTIMIZERS]:
         task, kind = label.split("/")
         path = place(options.out / "condition", label)
@@ -115,4 +114,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()

@@ -139,8 +139,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RAW)
     parser.add_argument("cells", nargs="*", help="task/optimizer/budget; all by default")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     every = [f"{t}/{o}/{b}" for b in BUDGETS for o in OPTIMIZERS for t in PROBLEMS]
     quick = ["perceptron/momentum/5", "perceptron/momentum/10"]
     for label in options.cells or (quick if options.quick else every):
@@ -167,4 +165,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # of the whole process: not where main is imported
     main()
