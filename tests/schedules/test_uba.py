@@ -100,3 +100,14 @@ def test_extreme_phi_stays_finite(phi: float) -> None:
     assert np.all(np.isfinite(values))
     assert values[0] == 1.0
     assert values[-1] == 0.0
+
+
+@pytest.mark.parametrize("phi", PHIS)
+@pytest.mark.parametrize("phases", [2, 4])
+def test_8_every_phase_starts_at_the_peak(phi: float, phases: int) -> None:
+    schedule = Schedule("uba", 1.0, 400, {"phi": phi, "cycles": phases}, end_value=0.25)
+    values, whole = schedule.values(), uba(phi, budget=400 // phases, end_value=0.25).values()
+    starts = [400 * k // phases for k in range(phases)]
+    assert [values[step] for step in starts] == [1.0] * phases
+    assert all(values[step - 1] < 0.75 for step in starts[1:])
+    np.testing.assert_allclose(values, np.tile(whole, phases), rtol=0, atol=1e-15)

@@ -79,6 +79,13 @@ def solutions() -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
+def budgeted() -> Iterator[Load]:
+    """Load a module of `studies/budgeted_schedules` by name."""
+    with modules_of(STUDIES / "budgeted_schedules") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def study(load) -> Any:
     names = ("table", "simulate", "peers", "ours", "rungs", "measures", "streams", "rounds")
     return SimpleNamespace(**{name: load(name) for name in names})
