@@ -54,7 +54,7 @@ def regimes(
         make_folder(out)
         live = Live(console, trials=0, budget=steps)
         say(console, f"task {found.name}: {found.metric}, {steps} steps a run")
-        with interruptible(live.note) as interrupted:
+        with interruptible(live.note) as interrupted, live:
             mapped = map_regimes(
                 found,
                 budget=steps,

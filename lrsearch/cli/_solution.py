@@ -49,7 +49,7 @@ def solution(
         make_folder(out)
         live = Live(console, trials=0, budget=max(one.budget for one in loaded))
         say(console, f"task {found.name}: {seeds} runs of every schedule")
-        with interruptible(live.note) as interrupted:
+        with interruptible(live.note) as interrupted, live:
             told = solutions(
                 found,
                 loaded,

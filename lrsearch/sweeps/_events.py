@@ -51,6 +51,12 @@ class Listener(Protocol):
     def end(self, trial: TrialEnd) -> None:
         """A trial has ended."""
 
+    def work(self, number: int, title: str, steps: int) -> None:
+        """A run that is no trial begins, or goes on: so many steps, told as those of a trial."""
+
+    def done(self, number: int) -> None:
+        """It has ended."""
+
 
 class Silent:
     """A listener that does nothing."""
@@ -71,4 +77,10 @@ class Silent:
         """Nothing."""
 
     def end(self, trial: TrialEnd) -> None:
+        """Nothing."""
+
+    def work(self, number: int, title: str, steps: int) -> None:
+        """Nothing."""
+
+    def done(self, number: int) -> None:
         """Nothing."""

@@ -37,7 +37,7 @@ class Live:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         )
-        self._all = self._progress.add_task("trials", total=trials)
+        self._all = self._progress.add_task("trials", total=trials, visible=trials > 0)
         self._budget = budget
         self._bars: dict[int, TaskID] = {}
         self._live = RichLive(console=console, refresh_per_second=4, transient=True)
@@ -88,6 +88,17 @@ class Live:
             total=self._budget,
             completed=resumed_from,
         )
+        self._refresh()
+
+    def work(self, number: int, title: str, steps: int) -> None:
+        """Show a run that is no trial."""
+        self._drop(number)
+        self._bars[number] = self._progress.add_task(title, total=steps)
+        self._refresh()
+
+    def done(self, number: int) -> None:
+        """Take its bar away."""
+        self._drop(number)
         self._refresh()
 
     def step(self, number: int, step: int) -> None:

@@ -153,6 +153,7 @@ def _run(
     number: int,
     interrupted: Callable[[], bool],
 ) -> FixedRate:
+    tell.work(number, f"run {number + 1}: rate {rate:.3g}", steps)
     with blamed(task, f"it was trained at a rate of {rate:.3g}"):
         run = fixed_rate(
             task,
@@ -164,6 +165,7 @@ def _run(
             interrupted=interrupted,
             on_step=lambda step: tell.step(number, step),
         )
+    tell.done(number)
     if run.losses and not (run.start > 0 and min(run.losses) >= 0):
         raise TaskError(
             f"task {task.name!r}: a regime map compares training losses by their ratio, and needs "

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -90,14 +91,18 @@ def solutions(
     tell = listener or Silent()
     path = None if folder is None else folder / f"solutions-{file_stem(task.name)}.json"
     known = _read(path)
-    found = []
+    found: list[Solutions] = []
     for schedule in schedules:
         runs = []
         for seed in range(seeds):
             key = json.dumps([_plain(schedule), seed, on], sort_keys=True)
             if key not in known:
                 place = _checkpoint(path, key)
-                known[key] = _one(task, schedule, seed, on, place, interrupted)
+                number = len(found) * seeds + seed
+                tell.work(number, f"{_name(schedule)}, seed {seed}", schedule.budget)
+                step = partial(tell.step, number)
+                known[key] = _one(task, schedule, seed, on, place, interrupted, step)
+                tell.done(number)
                 known = _merged(path, known)
                 if place is not None:
                     place.unlink(missing_ok=True)
@@ -149,6 +154,7 @@ def _one(
     on: int,
     checkpoint: Path | None,
     interrupted: Callable[[], bool],
+    on_step: Callable[[int], None],
 ) -> dict[str, Any]:
     with blamed(task, f"{schedule.family} was trained"):
         result = train(
@@ -159,6 +165,7 @@ def _one(
             checkpoint=checkpoint,
             checkpoint_seconds=CHECKPOINT_SECONDS,
             interrupted=interrupted,
+            on_step=on_step,
         )
         if not math.isfinite(result.metric):
             raise TaskError(

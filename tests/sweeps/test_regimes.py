@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,29 @@ def test_what_has_no_end_is_said_so() -> None:
     left, _ = plot_regimes(found.regimes, "validation loss").axes
     assert "3" not in {note.get_text() for note in left.texts}
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_every_run_is_told_from_its_first_step_to_its_end() -> None:
+    class Bars(Silent):
+        def __init__(self) -> None:
+            self.said: list[tuple[Any, ...]] = []
+
+        def work(self, number: int, title: str, steps: int) -> None:
+            self.said.append(("work", number, title.split(":")[0], steps))
+
+        def step(self, number: int, step: int) -> None:
+            self.said.append(("step", number, step))
+
+        def done(self, number: int) -> None:
+            self.said.append(("done", number))
+
+    bars = Bars()
+    found = map_regimes(small(), budget=BUDGET, edge=EDGE, resolution=1.0, listener=bars)
+    for number in range(len(found.regimes.runs)):
+        own = [line for line in bars.said if line[1] == number]
+        assert own[0] == ("work", number, f"run {number + 1}", BUDGET)
+        assert own[-1] == ("done", number)
+        assert [line[2] for line in own[1:-1]] == list(range(1, len(own) - 1))
 
 
 def test_files_and_sentences(mapped, tmp_path: Path) -> None:
