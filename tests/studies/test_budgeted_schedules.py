@@ -38,6 +38,28 @@ def plain(problem, optimizer: str, rates: np.ndarray, seed: int) -> tuple[list, 
         return problem.net().split(net), float(loss(validation))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _made_data(budgeted) -> None:
+    """Images and text of our own: the study's may not be beside the repository."""
+    load = budgeted("problems")._loader()
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 60_000)
+    classes = rng.integers(0, 160, (10, 28, 28))
+
+    def idx(path: Path) -> np.ndarray:
+        if "labels" in path.name:
+            return labels.astype(np.uint8)
+        noise = rng.integers(0, 96, (len(labels), 28, 28), dtype=np.uint8)
+        return classes.astype(np.uint8)[labels] + noise
+
+    def characters() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        steps = rng.choice([1, 2, 7], 200_000, p=[0.7, 0.2, 0.1])
+        codes = torch.tensor(np.cumsum(steps) % 40)
+        return codes[:180_000], codes[180_000:184_000], codes[184_000:], 40
+
+    load.idx, load.characters = idx, characters
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
 @pytest.mark.parametrize("task", ["perceptron", "cnn", "transformer"])
 def test_a_member_is_trained_as_torch_trains_it(budgeted, task: str, optimizer: str) -> None:
@@ -107,7 +129,10 @@ def test_the_quick_form_runs_and_resumes(budgeted, tmp_path) -> None:
         {k: r[k] for k in ("shape", "k", "seed")} for r in cell["runs"]
     ]
     for mine, theirs in zip(again["runs"], cell["runs"], strict=True):
-        assert mine["validation"] == pytest.approx(theirs["validation"], rel=1e-3)
+        lost = theirs["validation"] is None  # it diverged
+        assert mine["validation"] == (
+            None if lost else pytest.approx(theirs["validation"], rel=1e-3)
+        )
 
 
 def outcome(module, losses: np.ndarray, tuning=None, task: str = "a") -> object:
