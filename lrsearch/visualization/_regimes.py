@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lrsearch.exceptions import MissingExtraError
 from lrsearch.stability import RegimeMap
+from lrsearch.visualization._figure import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,13 +24,7 @@ def plot_regimes(regimes: RegimeMap, metric: str) -> Figure:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "a picture needs matplotlib: pip install 'lrsearch[viz]'."
-        ) from error
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2, sharex=True)
     rates = [run.rate for run in regimes.runs]
     left.plot(rates, [run.loss for run in regimes.runs])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from lrsearch.exceptions import MissingExtraError
 from lrsearch.schedules import Schedule
+from lrsearch.visualization._figure import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,13 +46,7 @@ def plot_sweep(board: pd.DataFrame, schedule: Schedule, metric: str) -> Figure:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "a picture needs matplotlib: pip install 'lrsearch[viz]'."
-        ) from error
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     plot_schedule(schedule, left)
     done = board[board["state"] == "complete"]
@@ -70,9 +63,3 @@ def plot_sweep(board: pd.DataFrame, schedule: Schedule, metric: str) -> Figure:
     right.set(title="trials", xlabel="edge multiplier", ylabel=metric)
     right.legend()
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; the folder is made if it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
