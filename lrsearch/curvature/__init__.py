@@ -17,6 +17,7 @@ from lrsearch.curvature._cost import DOUBLE_BACKWARD as DOUBLE_BACKWARD
 from lrsearch.curvature._cost import FORWARD as FORWARD
 from lrsearch.curvature._critical import CriticalRate as CriticalRate
 from lrsearch.curvature._critical import critical_rate as critical_rate
+from lrsearch.curvature._eager import eager as eager
 from lrsearch.curvature._flow import FlowProgress as FlowProgress
 from lrsearch.curvature._flow import FlowSolution as FlowSolution
 from lrsearch.curvature._flow import gradient_flow as gradient_flow
@@ -73,6 +74,7 @@ __all__ = [
     "curvature_along",
     "direction",
     "doubtful",
+    "eager",
     "eigenvalues",
     "flow_cost",
     "generators_now",

@@ -11,7 +11,6 @@ graph that the run has built before can still be used after.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
+
+from lrsearch.curvature._eager import eager
 
 # Of recurrent layers: their dropout, and their own lists of weights, which keep what stood in for a
 # weight in a functional call.
@@ -44,8 +45,7 @@ def quiet(model: nn.Module, *, graph: bool = False) -> Iterator[None]:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
         torch.set_autocast_cache_enabled(False)  # autocast inside the loss keeps to it as well
-        if "torch._dynamo" in sys.modules:  # a changed mode would recompile a compiled model
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(eager())
         try:
             for module, _ in training:
                 if graph and isinstance(module, nn.RNNBase):  # cuDNN has no backward in eval mode

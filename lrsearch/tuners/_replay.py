@@ -24,7 +24,7 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
-from lrsearch.curvature import generators_now, generators_rewound
+from lrsearch.curvature import eager, generators_now, generators_rewound
 from lrsearch.exceptions import MeasurementError
 from lrsearch.tuners._gradients import Closure
 
@@ -46,7 +46,7 @@ class Replay:
             stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
             torch.set_autocast_cache_enabled(False)  # a cached cast would hide the moved weights
             if "torch._dynamo" in sys.modules:
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
+                stack.enter_context(eager())
                 stack.enter_context(warnings.catch_warnings())  # of a compiled module, about hooks
                 warnings.filterwarnings("ignore", message=".*there are global hooks on modules")
             stack.enter_context(buffers_kept())
