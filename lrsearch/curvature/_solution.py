@@ -25,6 +25,7 @@ from lrsearch.curvature._objective import LossFn, Objective
 from lrsearch.curvature._parallel import bare
 from lrsearch.curvature._sharpness import sharpness
 from lrsearch.exceptions import MeasurementError, UnsupportedError
+from lrsearch.stability import plain
 
 SIZE = 0.05  # of a tensor's own norm
 DRAWS = 8
@@ -62,10 +63,7 @@ class SolutionKind:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-safe form; a number that is not finite is ``None``."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        return {name: plain(value) for name, value in asdict(self).items()}
 
 
 def solution_kind(

@@ -5,6 +5,7 @@ This room needs the standard library and numpy only; torch is imported inside `S
 
 from lrsearch.schedules._averaging import Averaging
 from lrsearch.schedules._distill import distilled
+from lrsearch.schedules._document import write as write_document
 from lrsearch.schedules._export import (
     EXPORT_FORMATS,
     export,
@@ -41,4 +42,5 @@ __all__ = [
     "to_transformers",
     "training_arguments",
     "tuner_families",
+    "write_document",
 ]

@@ -13,6 +13,7 @@ from lrsearch.stability._looks import look_steps as look_steps
 from lrsearch.stability._looks import looks_in as looks_in
 from lrsearch.stability._phases import phase as phase
 from lrsearch.stability._phases import phases as phases
+from lrsearch.stability._plain import plain as plain
 from lrsearch.stability._reading import Reading as Reading
 from lrsearch.stability._regimes import below_edge as below_edge
 from lrsearch.stability._regimes import dead as dead
@@ -49,6 +50,7 @@ __all__ = [
     "next_rate",
     "phase",
     "phases",
+    "plain",
     "regime_map",
     "robust_slope",
     "small_batch_threshold",

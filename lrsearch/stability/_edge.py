@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from lrsearch.exceptions import CalibrationError, DocumentError
+from lrsearch.stability._plain import plain
 
 EDGE_VERSION = 2
 
@@ -70,18 +71,18 @@ class Edge:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-safe form; a number that is not finite is ``None``."""
-        plain = {name: _finite(value) for name, value in asdict(self).items()}
-        trace = [[rate, _finite(loss)] for rate, loss in self.trace]
-        return {"version": EDGE_VERSION, **plain, "trace": trace}
+        fields = {name: plain(value) for name, value in asdict(self).items()}
+        trace = [[rate, plain(loss)] for rate, loss in self.trace]
+        return {"version": EDGE_VERSION, **fields, "trace": trace}
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """Read `to_dict`'s form.
 
         Raises:
             DocumentError: If it is of a newer version, or not an edge.
         """
-        fields = dict(plain)
+        fields = dict(document)
         version = fields.pop("version", None)
         if not isinstance(version, int) or version > EDGE_VERSION:
             raise DocumentError(
@@ -93,7 +94,3 @@ class Edge:
             return cls(**fields, trace=trace)
         except (TypeError, ValueError, CalibrationError) as error:
             raise DocumentError(f"not an edge: {error}") from error
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

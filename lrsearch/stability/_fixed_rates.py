@@ -26,6 +26,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lrsearch.stability._plain import plain
+
 FixedRegime = Literal["1", "2A", "2B", "3"]
 SOLVED = 0.01  # of the start: a training set that is solved
 STUCK = 0.8  # of the start, as `phase` has it
@@ -81,14 +83,14 @@ class FixedRate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-safe form; a number that is not finite is ``None``."""
-        plain = {name: _finite(value) for name, value in asdict(self).items()}
-        return {**plain, "losses": list(self.losses)}
+        fields = {name: plain(value) for name, value in asdict(self).items()}
+        return {**fields, "losses": list(self.losses)}
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> FixedRate:
+    def from_dict(cls, document: dict[str, Any]) -> FixedRate:
         """Read `to_dict`'s form."""
-        fields: dict[str, Any] = {n: math.nan if v is None else v for n, v in plain.items()}
-        return cls(**fields | {"losses": tuple(plain["losses"])})
+        fields: dict[str, Any] = {n: math.nan if v is None else v for n, v in document.items()}
+        return cls(**fields | {"losses": tuple(document["losses"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Threshold:
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain JSON-safe form; a number that is not finite is ``None``."""
-        return {name: _finite(value) for name, value in asdict(self).items()}
+        return {name: plain(value) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,3 @@ def _best(runs: Sequence[FixedRate], maximize: bool) -> int:
     sign = -1.0 if maximize else 1.0
     known = [i for i in range(len(runs)) if math.isfinite(runs[i].annealed)]
     return min(known, key=lambda i: sign * runs[i].annealed) if known else lowest(runs)
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

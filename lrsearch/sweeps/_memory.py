@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from lrsearch.exceptions import DocumentError
+from lrsearch.schedules import write_document
 
+CHECKPOINT_SECONDS = 10.0  # a run that is done again in less needs no checkpoint
 AGAIN = "Delete it: everything is trained again."
 
 
@@ -42,21 +42,9 @@ def remember(path: Path, document: dict[str, Any]) -> None:
     Raises:
         DocumentError: If it cannot be written; what was there stays.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp")
-    try:
+    with suppress(OSError):  # then it cannot be written to either, which is told
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(scratch, "x", encoding="utf-8") as file:
-            file.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        raise DocumentError(
-            f"cannot write {path}: {error.strerror or error}. Name a folder that can be written to."
-        ) from error
-    finally:
-        with suppress(OSError):
-            scratch.unlink()
+    write_document(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def file_stem(name: str) -> str:

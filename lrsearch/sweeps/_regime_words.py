@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from lrsearch.exceptions import MissingExtraError
 from lrsearch.stability import Threshold
+from lrsearch.sweeps._memory import remember
 from lrsearch.sweeps._regimes import MappedRegimes, stem_of
 
 
@@ -66,11 +66,9 @@ def write_regimes(
     """
     from lrsearch.visualization import plot_regimes, save_figure
 
-    out.mkdir(parents=True, exist_ok=True)
     stem = stem_of(mapped.task, mapped.budget)
     files = {"map": out / f"{stem}.json"}
-    text = json.dumps(mapped.to_dict(), indent=2, allow_nan=False)
-    files["map"].write_text(text + "\n", encoding="utf-8")
+    remember(files["map"], mapped.to_dict())
     try:
         save_figure(plot_regimes(mapped.regimes, metric), out / f"{stem}.png")
         files["picture"] = out / f"{stem}.png"

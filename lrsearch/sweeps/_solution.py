@@ -21,12 +21,11 @@ from lrsearch.exceptions import TaskError
 from lrsearch.integrations import blamed
 from lrsearch.schedules import Schedule
 from lrsearch.sweeps._events import Listener, Silent
-from lrsearch.sweeps._memory import file_stem, recall, remember, unreadable
+from lrsearch.sweeps._memory import CHECKPOINT_SECONDS, file_stem, recall, remember, unreadable
 from lrsearch.training import Task, batches, train
 
 VERSION = 1
 MEASURED_ON = 8  # batches
-CHECKPOINT_SECONDS = 10.0
 COLUMNS = ("metric", "sharpness", "rise", "sparsity", "dead")
 
 

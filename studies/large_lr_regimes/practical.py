@@ -132,6 +132,11 @@ def rms(values: list[float]) -> float:
     return math.sqrt(sum(v * v for v in values) / len(values))
 
 
+def apart(found: list[dict[str, Any]], threshold: str) -> float:
+    """Octaves between a threshold of the rates that bracketing asks for and that of all rates."""
+    return rms([r[f"few_{threshold}"] - r[threshold] for r in found])
+
+
 def by_task(found: list[dict[str, Any]], names: tuple[str, ...], what: Any) -> list[float]:
     """One number a task: the median over its seeds, for every task weighs the same."""
     return [median(what(r) for r in found if r["task"] == n) for n in names]
@@ -168,7 +173,9 @@ def tables(found: list[dict[str, Any]]) -> list[str]:
             f"in {share([r['convergence'] > 0 for r in some])}. Around their own means over tasks, "
             f"1|2 scatters by {centred['convergence']:.2f} octaves about the best rate, the rate "
             f"of the lowest held-out loss before annealing by {centred['held_out']:.2f}, the edge "
-            f"by {centred['edge']:.2f}; a map takes {median(r['runs'] for r in some):.0f} runs."
+            f"by {centred['edge']:.2f}; a map takes {median(r['runs'] for r in some):.0f} runs. "
+            f"From so few, 1|2 is {apart(some, 'convergence'):.2f} octaves (root mean square) off "
+            f"that of all recorded rates, the end of 2A {apart(some, 'good'):.2f}."
         )
     return lines
 
