@@ -74,7 +74,7 @@ def test_a_memory_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DocumentError, match="Name a folder"):
+    with pytest.raises(DocumentError, match="choose a path in a folder"):
         solutions(digits(width=32), [LINEAR], seeds=1, on=1, folder=tmp_path / "file")
 
 
