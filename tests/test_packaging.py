@@ -43,7 +43,8 @@ def test_command_is_installed() -> None:
 
 def test_extras() -> None:
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"dev", "grpc", "lightning", "postgresql", "ray", "transformers", "viz"}
+    hosts = {"lightning", "ray", "transformers"}
+    assert set(extras) == hosts | {"dashboard", "dev", "grpc", "postgresql", "viz"}
     assert all(extras.values())
 
 
