@@ -79,13 +79,13 @@ class Command:
 
 
 class Workshop:
-    """Starts `lrsearch` in real processes, forked from one that has imported everything.
+    """Starts `lrsearch` and scripts in real processes, forked from one with all imports done.
 
     They can be killed like any other, but do not need seconds to import torch.
     """
 
     SCRIPT = """
-import gc, io, json, os, sys, traceback
+import gc, io, json, os, runpy, sys, traceback
 import matplotlib.backends.backend_agg, matplotlib.figure, optuna, torch
 import lrsearch.cli, lrsearch.sweeps, lrsearch.tasks, lrsearch.visualization
 # What these import when they are first used:
@@ -117,15 +117,23 @@ for line in sys.stdin:
         path = os.path.join(order["folder"], f"{os.getpid()}.{end}")
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.argv = ["lrsearch", *order["arguments"]]
+    sys.argv = [order["script"] or "lrsearch", *order["arguments"]]
     break
 else:
     sys.exit()
 code = 1
 try:
-    lrsearch.cli.main()
+    if order["script"]:
+        sys.path.insert(0, os.path.dirname(order["script"]))
+        runpy.run_path(order["script"], run_name="__main__")
+        code = 0
+    else:
+        lrsearch.cli.main()
 except SystemExit as exit:
     code = exit.code or 0
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
 except BaseException:
     traceback.print_exc()
 sys.stdout.flush(), sys.stderr.flush()
@@ -151,6 +159,20 @@ os._exit(code)  # to tear down all that was imported takes longer than most comm
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+    def script(self, path: Path, *arguments: object, folder: Path, **env: str) -> Command:
+        """Run a Python script in the folder; its output is kept there in `.output`."""
+        output = folder / ".output"
+        output.mkdir(exist_ok=True)
+        order = {
+            "script": str(path),
+            "arguments": [str(a) for a in arguments],
+            "cwd": str(folder),
+            "folder": str(output),
+            "env": env,
+            "block": [],
+        }
+        return Command(self, self.ask(order), output)
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -183,6 +205,7 @@ class Shell:
         turn = str(self.folder / ".output" / f"pace-{len(self.commands)}")
         Path(turn).write_text(str(pace))
         order = {
+            "script": "",
             "arguments": [str(a) for a in arguments],
             "cwd": str(self.folder),
             "folder": str(self.folder / ".output"),

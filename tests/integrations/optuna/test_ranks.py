@@ -37,27 +37,34 @@ PATIENCE = 120  # seconds: a scene takes six, one that hangs would take for ever
 class Stage:
     """Plays scenes on one storage, and tells what came of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.turn = folder, 0
+    def __init__(self, folder: Path, workshop: Any) -> None:
+        self.folder, self.workshop, self.turn = folder, workshop, 0
         self.storage = f"sqlite:///{folder / 'study.db'}"
-
-    def _start(self, *command: Any, **environment: str) -> subprocess.Popen[str]:
-        path = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(
-            list(map(str, command)),
-            env=os.environ | path | environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def play(self, scene: str, codes: tuple[int, int] = (0, 0), **environment: str) -> list[Any]:
         """What each rank reports; nothing of one that was killed."""
         self.turn += 1
         results = self.folder / str(self.turn)
         results.mkdir()
-        command = (sys.executable, SCENE, scene, self.storage, results)
-        ranks = [self._start(*command, r, results / "meet", **environment) for r in range(2)]
-        self._wait(ranks, codes)
+        ranks = [
+            self.workshop.script(
+                *(SCENE, scene, self.storage, results, rank, results / "meet"),
+                folder=results,
+                **environment,
+            )
+            for rank in range(2)
+        ]
+        try:
+            ended = tuple(rank.wait(PATIENCE).code for rank in ranks)
+        finally:
+            for rank in ranks:
+                rank.kill()
+        # Where a rank ends early, gloo's threads now and then abort it while it tears them down.
+        met = [
+            e == code or (code == EARLY and e == -signal.SIGABRT)
+            for e, code in zip(ended, codes, strict=True)
+        ]
+        assert all(met), f"{ended}\n" + "\n".join(rank.err for rank in ranks)
         return self._reports(results)
 
     def torchrun(self, scene: str, **environment: str) -> list[Any]:
@@ -68,24 +75,17 @@ class Stage:
         """
         environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
         options = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
-        command = [sys.executable, "-m", "torch.distributed.run", *options]
-        run = self._start(*command, SCENE, scene, self.storage, self.folder, **environment)
-        self._wait([run], (0,))
+        command = [sys.executable, "-m", "torch.distributed.run", *options, SCENE, scene]
+        path = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        run = subprocess.run(
+            list(map(str, [*command, self.storage, self.folder])),
+            env=os.environ | path | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert run.returncode == 0, run.stderr
         return self._reports(self.folder)
-
-    def _wait(self, processes: list[subprocess.Popen[str]], codes: tuple[int, ...]) -> None:
-        try:
-            said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        ended = tuple(process.returncode for process in processes)
-        # Where a rank ends early, gloo's threads now and then abort it while it tears them down.
-        met = [
-            e == code or (code == EARLY and e == -signal.SIGABRT)
-            for e, code in zip(ended, codes, strict=True)
-        ]
-        assert all(met), f"{ended}\n" + "\n".join(said)
 
     def _reports(self, folder: Path) -> list[Any]:
         files = [folder / f"rank{rank}.json" for rank in range(2)]
@@ -104,8 +104,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+def stage(tmp_path: Path, workshop: Any) -> Stage:
+    return Stage(tmp_path, workshop)
 
 
 class TestTwoRanks:
