@@ -3,6 +3,8 @@
 from lrsearch.integrations import task_edge as task_edge
 from lrsearch.sweeps._confirm import Confirmation as Confirmation
 from lrsearch.sweeps._confirm import confirm as confirm
+from lrsearch.sweeps._confirm import confirmations as confirmations
+from lrsearch.sweeps._confirm import recorded_confirmation as recorded_confirmation
 from lrsearch.sweeps._estimate import Estimate as Estimate
 from lrsearch.sweeps._estimate import estimate as estimate
 from lrsearch.sweeps._events import Listener as Listener
@@ -52,6 +54,7 @@ __all__ = [
     "best_weights",
     "closing",
     "confirm",
+    "confirmations",
     "estimate",
     "interruptible",
     "keep_best",
@@ -60,6 +63,7 @@ __all__ = [
     "only_study",
     "open_storage",
     "open_study",
+    "recorded_confirmation",
     "regime_sentences",
     "regime_table",
     "schedule_of",

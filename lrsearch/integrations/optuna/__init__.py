@@ -2,6 +2,7 @@
 
 from lrsearch.integrations.optuna._attributes import ATTEMPTS_KEY as ATTEMPTS_KEY
 from lrsearch.integrations.optuna._attributes import COST_KEY as COST_KEY
+from lrsearch.integrations.optuna._attributes import EDGE_PREFIX as EDGE_PREFIX
 from lrsearch.integrations.optuna._attributes import ERROR_KEY as ERROR_KEY
 from lrsearch.integrations.optuna._attributes import SEED_KEY as SEED_KEY
 from lrsearch.integrations.optuna._attributes import SPACE_KEY as SPACE_KEY
@@ -27,10 +28,12 @@ from lrsearch.integrations.optuna._study import stored_edge as stored_edge
 from lrsearch.integrations.optuna._until import SettledCallback as SettledCallback
 from lrsearch.integrations.optuna._until import check_tolerance as check_tolerance
 from lrsearch.integrations.optuna._until import study_outlook as study_outlook
+from lrsearch.integrations.optuna._until import study_standings as study_standings
 
 __all__ = [
     "ATTEMPTS_KEY",
     "COST_KEY",
+    "EDGE_PREFIX",
     "ERROR_KEY",
     "SEED_KEY",
     "SPACE_KEY",
@@ -55,5 +58,6 @@ __all__ = [
     "store_edge",
     "stored_edge",
     "study_outlook",
+    "study_standings",
     "verdict_of",
 ]

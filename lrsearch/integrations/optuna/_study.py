@@ -105,7 +105,7 @@ def recommended(study: optuna.Study) -> FrozenTrial:
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     plans = [plan_of(t.user_attrs) for t in finished]
     known = [plan for plan in plans if plan is not None]
-    if len(known) < len(plans) or any(map(_searches_more, finished, known)):
+    if len(known) < len(plans) or any(map(searches_more, finished, known)):
         return study.best_trial
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     runs = [
@@ -116,7 +116,7 @@ def recommended(study: optuna.Study) -> FrozenTrial:
     return study.best_trial if at is None else copy.deepcopy(finished[at])
 
 
-def _searches_more(trial: FrozenTrial, plan: Plan) -> bool:
+def searches_more(trial: FrozenTrial, plan: Plan) -> bool:
     """Whether a trial has parameters beside its schedule's."""
     ours = {FAMILY, MULTIPLIER, WARMUP} | {f"{plan.family}_{name}" for name in plan.parameters}
     return not ours.issuperset(trial.params)
