@@ -5,6 +5,8 @@ from lrsearch.sweeps._confirm import Confirmation as Confirmation
 from lrsearch.sweeps._confirm import confirm as confirm
 from lrsearch.sweeps._confirm import confirmations as confirmations
 from lrsearch.sweeps._confirm import recorded_confirmation as recorded_confirmation
+from lrsearch.sweeps._costs import Costs as Costs
+from lrsearch.sweeps._costs import costs as costs
 from lrsearch.sweeps._estimate import Estimate as Estimate
 from lrsearch.sweeps._estimate import estimate as estimate
 from lrsearch.sweeps._events import Listener as Listener
@@ -15,6 +17,8 @@ from lrsearch.sweeps._leaderboard import leaderboard as leaderboard
 from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
+from lrsearch.sweeps._masked import masked as masked
+from lrsearch.sweeps._memory import file_stem as file_stem
 from lrsearch.sweeps._patient import PatientStorage as PatientStorage
 from lrsearch.sweeps._regime_words import regime_sentences as regime_sentences
 from lrsearch.sweeps._regime_words import regime_table as regime_table
@@ -42,6 +46,7 @@ from lrsearch.sweeps._weights import keep_best as keep_best
 
 __all__ = [
     "Confirmation",
+    "Costs",
     "Estimate",
     "Listener",
     "Live",
@@ -55,11 +60,14 @@ __all__ = [
     "closing",
     "confirm",
     "confirmations",
+    "costs",
     "estimate",
+    "file_stem",
     "interruptible",
     "keep_best",
     "leaderboard",
     "map_regimes",
+    "masked",
     "only_study",
     "open_storage",
     "open_study",
