@@ -20,6 +20,7 @@ from lrsearch.cli._app import (
     app,
 )
 from lrsearch.cli._optional import OptionalAddress
+from lrsearch.cli._pages import write_page
 from lrsearch.cli._terminal import (
     NOTHING_FINISHED,
     console_for,
@@ -104,9 +105,7 @@ def sweep(
     study: Annotated[
         str | None, typer.Option(help="name of the study  [default: TASK-BUDGET]")
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help="folder for the best schedule and its picture")
-    ] = Path(),
+    out: Annotated[Path, typer.Option(help="folder for the best schedule and its page")] = Path(),
     confirm: Annotated[
         int, typer.Option(min=0, help="retrain the winner with this many fresh seeds")
     ] = 0,
@@ -230,7 +229,8 @@ def sweep(
                 )
             with errors(json_, NOTHING_FINISHED):
                 schedule_of(result.study, None)
-            files = write_winner(result.study, found.metric, out, live.note)
+            files = write_winner(result.study, out)
+            files |= write_page(result.study, out, live.note)
             again = None
             if confirm:
                 winner = Schedule.load(files["schedule"])

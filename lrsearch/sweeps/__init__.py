@@ -14,6 +14,7 @@ from lrsearch.sweeps._events import Silent as Silent
 from lrsearch.sweeps._events import TrialEnd as TrialEnd
 from lrsearch.sweeps._interrupt import interruptible as interruptible
 from lrsearch.sweeps._leaderboard import leaderboard as leaderboard
+from lrsearch.sweeps._leaderboard import row_of as row_of
 from lrsearch.sweeps._leaderboard import total_cost as total_cost
 from lrsearch.sweeps._live import Live as Live
 from lrsearch.sweeps._live import table_of as table_of
@@ -25,6 +26,9 @@ from lrsearch.sweeps._regime_words import regime_table as regime_table
 from lrsearch.sweeps._regime_words import write_regimes as write_regimes
 from lrsearch.sweeps._regimes import MappedRegimes as MappedRegimes
 from lrsearch.sweeps._regimes import map_regimes as map_regimes
+from lrsearch.sweeps._savings import Saving as Saving
+from lrsearch.sweeps._savings import kind_of_stop as kind_of_stop
+from lrsearch.sweeps._savings import savings as savings
 from lrsearch.sweeps._solution import Solutions as Solutions
 from lrsearch.sweeps._solution import solution_remarks as solution_remarks
 from lrsearch.sweeps._solution import solution_table as solution_table
@@ -52,6 +56,7 @@ __all__ = [
     "Live",
     "MappedRegimes",
     "PatientStorage",
+    "Saving",
     "Silent",
     "Solutions",
     "SweepResult",
@@ -65,6 +70,7 @@ __all__ = [
     "file_stem",
     "interruptible",
     "keep_best",
+    "kind_of_stop",
     "leaderboard",
     "map_regimes",
     "masked",
@@ -74,6 +80,8 @@ __all__ = [
     "recorded_confirmation",
     "regime_sentences",
     "regime_table",
+    "row_of",
+    "savings",
     "schedule_of",
     "sentences",
     "shown",

@@ -2,7 +2,6 @@
 
 from lrsearch.integrations.optuna._attributes import ATTEMPTS_KEY as ATTEMPTS_KEY
 from lrsearch.integrations.optuna._attributes import COST_KEY as COST_KEY
-from lrsearch.integrations.optuna._attributes import EDGE_PREFIX as EDGE_PREFIX
 from lrsearch.integrations.optuna._attributes import ERROR_KEY as ERROR_KEY
 from lrsearch.integrations.optuna._attributes import SEED_KEY as SEED_KEY
 from lrsearch.integrations.optuna._attributes import SPACE_KEY as SPACE_KEY
@@ -25,6 +24,7 @@ from lrsearch.integrations.optuna._study import enqueue as enqueue
 from lrsearch.integrations.optuna._study import recommended as recommended
 from lrsearch.integrations.optuna._study import store_edge as store_edge
 from lrsearch.integrations.optuna._study import stored_edge as stored_edge
+from lrsearch.integrations.optuna._study import stored_edges as stored_edges
 from lrsearch.integrations.optuna._until import SettledCallback as SettledCallback
 from lrsearch.integrations.optuna._until import check_tolerance as check_tolerance
 from lrsearch.integrations.optuna._until import study_outlook as study_outlook
@@ -33,7 +33,6 @@ from lrsearch.integrations.optuna._until import study_standings as study_standin
 __all__ = [
     "ATTEMPTS_KEY",
     "COST_KEY",
-    "EDGE_PREFIX",
     "ERROR_KEY",
     "SEED_KEY",
     "SPACE_KEY",
@@ -57,6 +56,7 @@ __all__ = [
     "refuse_other_space",
     "store_edge",
     "stored_edge",
+    "stored_edges",
     "study_outlook",
     "study_standings",
     "verdict_of",

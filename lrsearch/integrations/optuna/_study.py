@@ -212,6 +212,16 @@ def stored_edge(study: optuna.Study, name: str) -> Edge | None:
     return None if plain is None else Edge.from_dict(plain)
 
 
+def stored_edges(study: optuna.Study) -> list[tuple[str, Any, Edge]]:
+    """All edges of a study: kind of optimizer, key as JSON has it (a tuple is a list), edge."""
+    names = sorted(name for name in study.user_attrs if name.startswith(EDGE_PREFIX))
+    keys = [json.loads(name.removeprefix(EDGE_PREFIX)) for name in names]
+    return [
+        (optimizer, key, Edge.from_dict(study.user_attrs[name]))
+        for name, (optimizer, key) in zip(names, keys, strict=True)
+    ]
+
+
 def store_edge(study: optuna.Study, name: str, edge: Edge) -> Edge:
     """Store an edge, unless another worker was first: one key has one edge.
 
