@@ -14,7 +14,7 @@ class Html(str):
     __slots__ = ()
 
 
-Content: TypeAlias = "str | int | None | list[Content]"
+Content: TypeAlias = "str | int | list[Content] | None"
 _EMPTY = {"meta", "br", "hr"}
 
 
@@ -29,7 +29,7 @@ def html(content: Content) -> Html:
     return Html(escape(masked(str(content)), quote=True))
 
 
-def tag(name: str, *content: Content, **attributes: str | None) -> Html:
+def tag(name: str, /, *content: Content, **attributes: str | None) -> Html:
     """An element; ``class_`` is its class, other underscores become hyphens."""
     said = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html(value)}"'
@@ -48,9 +48,7 @@ def paragraphs(*sentences: str | None) -> Html:
 
 def code(text: str, label: str) -> Html:
     """A block to copy, with what it is."""
-    return tag(
-        "figure", tag("figcaption", label), tag("pre", tag("code", text)), class_="code"
-    )
+    return tag("figure", tag("figcaption", label), tag("pre", tag("code", text)), class_="code")
 
 
 def table(

@@ -1,4 +1,4 @@
-"""How the page looks: light and dark, on paper, on a narrow screen; no colour says a thing alone."""
+"""How the page looks: light and dark, on paper, narrow; no colour says a thing alone."""
 
 STYLE = """
 :root{color-scheme:light dark;--ground:#fdfdfc;--card:#fff;--ink:#1c1f23;--soft:#5a626b;
