@@ -17,22 +17,27 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 
 
-def write_page(study: optuna.Study, out: Path, note: Note) -> dict[str, Path]:
-    """Write what a study found as a page, ``STUDY.html``.
+def write_report(study: optuna.Study, out: Path, storage: str, note: Note) -> dict[str, Path]:
+    """Write a study's report, ``STUDY.html``; without plotly it has no figures.
 
     Args:
         study: The study.
         out: Folder to write into.
-        note: Told where no page could be made.
+        storage: URL of its storage.
+        note: Told where it has no figures.
 
     Returns:
-        The file, by "page"; nothing without plotly.
+        The file, by "report".
     """
     from lrsearch.sweeps import file_stem
-    from lrsearch.visualization import plot_multipliers
+    from lrsearch.visualization import report
 
+    try:
+        import plotly  # noqa: F401
+    except ImportError:
+        note("the report has no figures, which need plotly: pip install 'lrsearch[viz]'.")
     path = out / f"{file_stem(study.study_name)}.html"
-    return _written("page", path, lambda: plot_multipliers(study), note)
+    return {"report": report(study, path, storage=storage)}
 
 
 def write_map(regimes: RegimeMap, metric: str, document: Path, note: Note) -> dict[str, Path]:

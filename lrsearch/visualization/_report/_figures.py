@@ -14,7 +14,15 @@ from lrsearch.visualization._forecasts import plot_forecasts
 from lrsearch.visualization._multipliers import plot_multipliers
 from lrsearch.visualization._progress import plot_progress
 from lrsearch.visualization._report._facts import Facts
-from lrsearch.visualization._report._html import Html, html, number, paragraphs, plural, tag
+from lrsearch.visualization._report._html import (
+    Html,
+    capital,
+    html,
+    number,
+    paragraphs,
+    plural,
+    tag,
+)
 from lrsearch.visualization._schedules import plot_schedules
 from lrsearch.visualization._trial import plot_trial
 
@@ -24,7 +32,8 @@ if TYPE_CHECKING:
 LEADERS = 5
 DRAW = """
 (()=>{const plots=document.querySelectorAll(".plot");
-const config={displaylogo:false,responsive:true,modeBarButtonsToRemove:["sendDataToCloud"]};
+const config={displaylogo:false,responsive:true,modeBarButtonsToRemove:["sendChartToCloud",
+"downloadJson","select2d","lasso2d","autoScale2d"]};
 for(const box of plots){const data=document.getElementById(box.dataset.of);
 const figure=JSON.parse(data.textContent);figure.layout.autosize=true;
 box.style.minHeight=(figure.layout.height||400)+"px";
@@ -99,7 +108,7 @@ def _all(facts: Facts) -> list[tuple[str, Callable[[], Figure], str]]:
         (
             "metric and multiplier",
             partial(plot_multipliers, study, **each),
-            f"{facts.metric} of {plural(len(done), 'finished trial')} against the edge multiplier"
+            f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the edge multiplier"
             + (f", {number(min(known))} to {number(max(known))}" if known else "")
             + f", by family; {stopped} stopped. The background tells what training did there.",
         ),

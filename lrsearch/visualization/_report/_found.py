@@ -8,6 +8,7 @@ from lrsearch.search import FAMILY, ScheduleSpace
 from lrsearch.visualization._report._facts import Facts
 from lrsearch.visualization._report._html import (
     Html,
+    capital,
     html,
     number,
     paragraphs,
@@ -55,7 +56,7 @@ def found(facts: Facts) -> Html:
                 class_="tiles",
             ),
             paragraphs(
-                f"The best schedule is {shape}. Its peak learning rate is {number(row['peak'])} = "
+                f"The recommended schedule is {shape}. Its peak learning rate is {number(row['peak'])} = "
                 f"{number(row['multiplier'])} (multiplier) x {number(row['alignment'])} "
                 f"(alignment of its shape) x {number(row['edge'])} (edge of stability).",
                 _warmup(facts),
@@ -98,7 +99,7 @@ def _nothing(facts: Facts) -> Html:
         )
     return paragraphs(
         "No trial has finished, so that there is no best schedule.",
-        facts.trouble[:1].upper() + facts.trouble[1:],
+        capital(facts.trouble),
     )
 
 
@@ -127,7 +128,7 @@ def _front(facts: Facts) -> Html:
 def _warmup(facts: Facts) -> str | None:
     schedule = facts.schedule
     if schedule is None:
-        return facts.trouble[:1].upper() + facts.trouble[1:] if facts.trouble else None
+        return capital(facts.trouble) if facts.trouble else None
     tuner = schedule.provenance.get("tuner")
     if tuner:
         return f"The rate was set by {tuner} while training; the schedule is what it did, smoothed."
@@ -141,7 +142,7 @@ def _ahead(facts: Facts) -> str | None:
         return None
     if facts.outlook is not None:
         said = facts.outlook.sentence()
-        return f"{said[:1].upper()}{said[1:]} (expected by the model that chose the trials)."
+        return f"{capital(said)} (expected by the model that chose the trials)."
     if facts.finished and len(facts.finished) < 4:
         return "Four trials must finish before it can be told what more of them would bring."
     if facts.finished:
@@ -172,7 +173,7 @@ def _retrained(facts: Facts) -> str | None:
             "run, chosen because it was good. `lrsearch sweep ... --confirm 3` trains it anew."
         )
     said = facts.confirmation.sentence(facts.metric)
-    return f"{said[:1].upper()}{said[1:]}."
+    return f"{capital(said)}."
 
 
 def _edge(facts: Facts) -> str | None:

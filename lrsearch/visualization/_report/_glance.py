@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lrsearch.visualization._report._facts import Facts
-from lrsearch.visualization._report._html import Html, number, plural, tag
+from lrsearch.visualization._report._html import Html, capital, number, plural, tag
 
 WIDTH, HEIGHT = 720, 330
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 34, 64
@@ -125,6 +125,6 @@ def _said(facts: Facts, done: list[dict[str, Any]], stopped: list[dict[str, Any]
     )  # fmt: skip
     ticks = f" Ticks at the bottom are {plural(len(stopped), 'trial')} stopped." if stopped else ""
     return (
-        f"{facts.metric} of {plural(len(done), 'finished trial')} against the peak learning rate, "
+        f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the peak learning rate, "
         f"{number(min(rates))} to {number(max(rates))}, a mark for each family.{winner}{ticks}"
     )

@@ -8,7 +8,7 @@ from lrsearch.exceptions import LrsearchError
 from lrsearch.schedules import Schedule, export
 from lrsearch.sweeps import file_stem
 from lrsearch.visualization._report._facts import Facts
-from lrsearch.visualization._report._html import Html, code, html, paragraphs, tag
+from lrsearch.visualization._report._html import Html, capital, code, html, paragraphs, tag
 
 WITH = """\
 from lrsearch import Schedule
@@ -32,7 +32,7 @@ def use(facts: Facts) -> Html:
     """Code for the winner's schedule."""
     schedule = facts.schedule
     if schedule is None:
-        return paragraphs("There is no schedule to use yet.", facts.trouble or None)
+        return paragraphs("There is no schedule to use yet.", capital(facts.trouble) or None)
     file = f"{file_stem(facts.study.study_name)}.json"
     model = ", model=model" if schedule.averaging is not None else ""
     place = f" --storage {quote(facts.storage)}" if facts.storage else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lrsearch.search import Standing
 from lrsearch.visualization._report._facts import Facts
 from lrsearch.visualization._report._glance import glance
 from lrsearch.visualization._report._html import (
@@ -29,6 +30,7 @@ def why(facts: Facts) -> Html:
         return paragraphs("There is no winner whose schedule could be compared.")
     return html(
         [
+            tag("p", _summary(facts, row)),
             glance(facts),
             tag("h3", "What its run was doing"),
             _story(facts),
@@ -38,6 +40,27 @@ def why(facts: Facts) -> Html:
             _families(facts, row),
         ]
     )
+
+
+def _summary(facts: Facts, own: dict[str, Any]) -> str:
+    """What may be said of the winner against the others, and no more."""
+    others = [each for each in facts.standings if each.family != own["family"]]
+    behind = [each.family for each in others if each.told_apart]
+    open_ = [each.family for each in others if not each.told_apart]
+    parts = [f"Trial {own['trial']} is recommended for the best {facts.metric} to be expected of "
+             f"a new run, among {plural(len(facts.finished), 'finished trial')}."]  # fmt: skip
+    if behind:
+        parts.append(f"{_listed(behind)} {'is' if len(behind) == 1 else 'are'} behind it with 90 % "
+                     "certainty, by the model that chose the trials.")  # fmt: skip
+    if open_:
+        parts.append(f"{_listed(open_)} may be as good: this study does not tell them apart.")
+    if not others:
+        parts.append("How sure its lead over other families is cannot be told from this study.")
+    return " ".join(parts)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _story(facts: Facts) -> Html:
@@ -109,13 +132,13 @@ def _families(facts: Facts, own: dict[str, Any]) -> Html:
         rows.append(
             [
                 name,
-                f"{len(done)} of {began}",
+                f"{len(done)} of {began}" if began else "not tried",
                 number(best["metric"]) if best else "-",
                 "-" if over is None else percent(over),
                 f"{percent(each.gap)} ({percent(each.low)} to {percent(each.high)})"
                 if each
                 else "-",
-                _verdict(name, own["family"], each, bool(done)),
+                _verdict(name, own["family"], each, len(done), began),
             ]
         )
     heads = ["family", "finished", f"best {facts.metric}", "worse than the winner, seen",
@@ -133,11 +156,11 @@ def _families(facts: Facts, own: dict[str, Any]) -> Html:
                  paragraphs(note)])  # fmt: skip
 
 
-def _verdict(name: str, winner: str, standing: Any, finished: bool) -> str:
+def _verdict(name: str, winner: str, standing: Standing | None, done: int, began: int) -> str:
     if name == winner:
         return "the winner's"
-    if not finished:
-        return "nothing: none finished"
+    if not done:
+        return "nothing: none finished" if began else "nothing: not tried"
     if standing is None:
         return "only what was seen"
     return "behind" if standing.told_apart else "not told apart from the winner"
