@@ -39,7 +39,7 @@ def plot_forecasts(study: optuna.Study, *, objective: int | None = None) -> Figu
         StudyMismatchError: If the study has several objectives and none is named.
     """
     told = seen(study, objective)
-    title = f"{told.name}: loss of averaged weights on the way, and the end"
+    title = f"{told.name}: averaged weights on the way, and the end"
     done = told.finished
     if not done:
         return empty_figure(title, "Nothing to draw yet: no trial has finished.")
@@ -57,6 +57,7 @@ def plot_forecasts(study: optuna.Study, *, objective: int | None = None) -> Figu
         f"{kind[0].upper()}{kind[1:]} of the averaged weights at a share of the budget, against "
         f"the final {told.metric}. Rank correlation 1: the order of the trials was known by then.",
         height=400,
+        room=36,
         panels={
             "rows": 1,
             "cols": len(shares),
