@@ -114,7 +114,7 @@ def _loss(readings: Sequence[Reading], share: float, validated: bool) -> float |
 def _heading(share: float, pairs: Sequence[tuple[Shown, float]], told: Seen) -> str:
     text = f"<b>{share:.0%}</b> of the budget<br>"
     if len(pairs) < FEWEST:
-        return f"{text}{len(pairs)} trials: too few to rank"
+        return f"{text}too few trials to rank ({len(pairs)})"
     sign = -1.0 if told.maximize else 1.0
     looks, ends = [loss for _, loss in pairs], [sign * (t.value or 0.0) for t, _ in pairs]
     if len(set(looks)) == 1 or len(set(ends)) == 1:

@@ -97,7 +97,7 @@ def _panels(title: str, said: str, kinds: Sequence[str], done: bool) -> Any:
 
 def _said(told: Seen, done: Sequence[Shown], rest: Sequence[Shown]) -> str:
     without = len(told.trials) - len(done) - len(rest)
-    parts = [f"{len(done)} finished trials"]
+    parts = [f"{len(done)} finished trial{'' if len(done) == 1 else 's'}"]
     if rest:
         parts.append(f"{len(rest)} without a final value, below by what ended them")
     if without:

@@ -85,7 +85,7 @@ def _ended(trial: Shown) -> tuple[float, int]:
 
 def _said(spent: float, edges: float, saved: Sequence[Saving], trials: int) -> str:
     whole = spent + sum(s.saved for s in saved)
-    text = f"{trials} trials cost {spent:.1f} full runs, {edges:.1f} of them for the edge"
+    text = f"{_trials(trials)} cost {spent:.1f} full runs, {edges:.1f} of them for the edge"
     if not saved:
         return f"{text}; nothing was stopped."
     return f"{text}; without stops they would have cost {whole:.1f}."
