@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import pytest
 import typer.main
 
@@ -145,7 +144,7 @@ def test_a_regime_map_is_printed_and_written(shell) -> None:
     arguments = ["regimes", "task.py:task", "--resolution", "1", "--out", "here"]
     command = shell.run(*arguments, picture=True)
     assert command.code == 0, command.err
-    for word in ("1|2", "2|3", "best start", "x edge", "regimes-curve-40.png"):
+    for word in ("1|2", "2|3", "best start", "x edge", "regimes-curve-40.html"):
         assert word in command.out
     document = one_document((shell.folder / "here" / f"regimes-curve-{BUDGET}.json").read_text())
     again = shell.run(*arguments, "--json")  # remembered: nothing is trained
@@ -153,7 +152,7 @@ def test_a_regime_map_is_printed_and_written(shell) -> None:
     told = one_document(again.out)
     assert told.pop("files") == {"map": f"here/regimes-curve-{BUDGET}.json"}
     assert told == document
-    assert "matplotlib" in again.err
+    assert "plotly" in again.err
 
 
 def test_a_regime_map_that_cannot_be_is_told_in_a_sentence(shell) -> None:
@@ -194,7 +193,7 @@ def test_a_solution_that_is_none(shell) -> None:
 # A whole sweep
 
 
-def test_a_sweep_leaves_the_winner_and_its_picture(swept) -> None:
+def test_a_sweep_leaves_the_winner_and_its_page(swept) -> None:
     text = swept.command.out
     assert text.startswith(f"task curve: error, {BUDGET} steps a run, study curve-{BUDGET}\n")
     assert "edge learning rate" in text
@@ -205,12 +204,12 @@ def test_a_sweep_leaves_the_winner_and_its_picture(swept) -> None:
     assert winner.provenance["trial"] == study.best_trial.number
     assert winner.provenance["metric"] == study.best_value
     assert winner.budget == BUDGET
-    picture = swept.folder / "found here" / f"curve-{BUDGET}.png"
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert matplotlib.image.imread(picture).shape[2] == 4
+    page = (swept.folder / "found here" / f"curve-{BUDGET}.html").read_text(encoding="utf-8")
+    assert "<html>" in page
+    assert f"curve-{BUDGET}" in page
     assert {p.name for p in (swept.folder / "found here").iterdir()} == {
         f"curve-{BUDGET}.json",
-        f"curve-{BUDGET}.png",
+        f"curve-{BUDGET}.html",
     }
     assert f"cost {sum(r['cost'] for r in board(swept)):.1f} full runs for 4 trials" in text
 
@@ -279,11 +278,11 @@ def test_json_is_one_document_and_progress_goes_elsewhere(shell) -> None:
     assert "trial 1: " in command.err
 
 
-def test_without_matplotlib_there_is_a_hint_and_no_failure(shell) -> None:
-    command = shell.run(*sweep(trials=1))  # the shell blocks matplotlib
+def test_without_plotly_there_is_a_hint_and_no_failure(shell) -> None:
+    command = shell.run(*sweep(trials=1))  # the shell blocks plotly
     assert command.code == 0
-    assert "a picture needs matplotlib: pip install 'lrsearch[viz]'" in command.out
-    assert "picture of the winner" not in command.out
+    assert "a figure needs plotly: pip install 'lrsearch[viz]'" in command.out
+    assert "page of the winner" not in command.out
     assert [p.name for p in shell.folder.glob("curve*")] == [f"curve-{BUDGET}.json"]
 
 
@@ -762,4 +761,4 @@ def test_the_command_as_it_is_installed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert one_document(done.stdout)["study"] == "digits-20"
-    assert (tmp_path / "digits-20.png").exists()
+    assert (tmp_path / "digits-20.html").exists()

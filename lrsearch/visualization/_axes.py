@@ -61,8 +61,20 @@ def place(value: float, axis: dict[str, Any]) -> float:
 
 def ends(axis: dict[str, Any]) -> tuple[float, float]:
     """The values at both ends of an axis."""
-    low, high = axis["range"]
-    return (10.0**low, 10.0**high) if axis["type"] == "log" else (low, high)
+    return inside(axis, 0.0), inside(axis, 1.0)
+
+
+def widened(axis: dict[str, Any], *, low: float = 0.0, high: float = 0.0) -> dict[str, Any]:
+    """An axis with more room at its ends, as shares of it."""
+    start, end = axis["range"]
+    return axis | {"range": [start - low * (end - start), end + high * (end - start)]}
+
+
+def inside(axis: dict[str, Any], share: float) -> float:
+    """The value at a share of an axis."""
+    start, end = axis["range"]
+    at = start + share * (end - start)
+    return float(10.0**at if axis["type"] == "log" else at)
 
 
 def number(value: float) -> str:

@@ -14,7 +14,7 @@ from lrsearch.visualization._shown import Shown
 
 LOW, HIGH = AT_EDGE
 BANDS = ("below the edge", "at the edge", "above the edge", "diverged")
-FILLS = ("#E4EEF7", "#DDF1E8", "#FCEBC6", "#F2D0C1")
+FILLS = ("#EDF4FB", "#DDF1E8", "#F8DFAB", "#EEBFAB")
 SAID = (
     f"below the edge: ρ under {LOW:g}",
     f"at the edge: ρ {LOW:g} to {HIGH:g}",

@@ -11,7 +11,15 @@ import optuna
 from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.optuna import stored_edges
 from lrsearch.stability import Edge
-from lrsearch.visualization._axes import ends, linear_axis, log_axis, number, value_axis
+from lrsearch.visualization._axes import (
+    ends,
+    inside,
+    linear_axis,
+    log_axis,
+    number,
+    value_axis,
+    widened,
+)
 from lrsearch.visualization._figure import empty_figure, new_figure, plain
 from lrsearch.visualization._style import BLACK, BLUE, GREY, ORANGE, VERMILLION, style
 
@@ -52,7 +60,8 @@ def plot_calibration(study: optuna.Study, key: Any = None) -> Figure:
 def _one(title: str, optimizer: str, key: Any, edge: Edge) -> Figure:
     figure = new_figure(title, f"{_name(optimizer, key, edge)}: {_said(edge)}", height=450)
     lines = [
-        (edge.learning_rate, f"edge, multiplier 1: {number(edge.learning_rate)}", "solid", BLACK, 3),
+        (edge.learning_rate, f"edge, multiplier 1: {number(edge.learning_rate)}",
+         "solid", BLACK, 3),
         (edge.proxy_rate, f"best rate of short runs: {number(edge.proxy_rate or 0)}",
          "dash", VERMILLION, 2),
         (edge.usual_rate, f"usual rate: {number(edge.usual_rate or 0)}", "dot", GREY, 2),
@@ -90,21 +99,22 @@ def _several(title: str, known: Sequence[tuple[str, Any, Edge]]) -> Figure:
     figure = new_figure(
         title,
         f"{len(known)} edges from {number(low)} to {number(high)}, measured with {spent:.0f} "
-        "gradients. Large open marks stand at the edges.",
+        "gradients. Large open marks at the bottom stand at the edges.",
         height=450,
     )
     edges = [edge for _, _, edge in known]
     rates = [rate for edge in edges for rate, _ in edge.trace] + [e.learning_rate for e in edges]
     values = [loss for edge in edges for _, loss in edge.trace if loss is not None]
     across, up = log_axis(rates), value_axis(values) if values else linear_axis([0.0, 1.0])
-    bottom, top = ends(up)
+    up = widened(up, low=0.1)
+    bottom, top = inside(up, 0.05), inside(up, 1.0)
     for place, (optimizer, key, edge) in enumerate(known):
         look = style(place)
         name = _name(optimizer, key, edge)
         _trace(figure, edge, name, look.color, look.symbol, look.dash, top, group=str(place))
         figure.add_scatter(
             x=[edge.learning_rate], y=[bottom], mode="markers", showlegend=False,
-            legendgroup=str(place), cliponaxis=False,
+            legendgroup=str(place),
             hovertext=plain(f"edge {number(edge.learning_rate)}: {_said(edge)}"), hoverinfo="text",
             marker={"symbol": f"{look.symbol}-open", "size": 15, "color": look.color,
                     "line": {"width": 2.5}},
@@ -122,7 +132,8 @@ def _trace(
     if done:
         figure.add_scatter(
             x=[rate for rate, _ in done], y=[loss for _, loss in done], mode="lines+markers",
-            name=plain(name), legendgroup=group, hovertemplate="rate %{x:.4g}: loss %{y:.4g}<extra></extra>",
+            name=plain(name), legendgroup=group,
+            hovertemplate="rate %{x:.4g}: loss %{y:.4g}<extra></extra>",
             line={"color": color, "width": 2, "dash": dash}, marker={"size": 9, "symbol": symbol},
         )  # fmt: skip
     if lost:

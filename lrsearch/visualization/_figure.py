@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,21 @@ def graph_objects() -> Any:
     return found
 
 
-def new_figure(title: str, said: str = "", *, height: int, panels: dict[str, Any] | None = None):
+def new_figure(
+    title: str,
+    said: str = "",
+    *,
+    height: int,
+    room: int = 0,
+    panels: dict[str, Any] | None = None,
+) -> Any:
     """An empty figure in our look.
 
     Args:
         title: What it shows.
         said: A sentence or two under the title; broken into lines.
-        height: Of the figure [pixels]; its width is the reader's.
+        height: Of the figure [pixels] without those lines; its width is the reader's.
+        room: Above the panels, for what stands there [pixels].
         panels: What `plotly.subplots.make_subplots` is told, for several panels.
 
     Raises:
@@ -50,28 +59,27 @@ def new_figure(title: str, said: str = "", *, height: int, panels: dict[str, Any
 
         figure = make_subplots(**panels)
     lines = [line for part in said.split("\n") for line in textwrap.wrap(part, WIDTH)]
-    top = 58 + 17 * len(lines)
+    small = "".join(
+        f'<br><span style="font-size:13px;color:{FAINT}">{plain(line)}</span>' for line in lines
+    )
+    top = 50 + 18 * len(lines) + room
     figure.update_layout(
         template="plotly_white",
-        height=height + 17 * len(lines),
+        height=height + 18 * len(lines) + room,
         font={"family": FONT, "size": 13, "color": INK},
         title={
-            "text": plain(title),
+            "text": plain(title) + small,
+            "font": {"size": 17},
             "x": 0.0,
             "xref": "paper",
             "y": 1.0,
             "yref": "container",
             "yanchor": "top",
             "pad": {"t": 14},
-            "font": {"size": 17},
-            "subtitle": {
-                "text": "<br>".join(map(plain, lines)),
-                "font": {"size": 13, "color": FAINT},
-            },
         },
         margin={"l": 70, "r": 20, "t": top, "b": 60},
         hoverlabel={"align": "left", "font": {"family": FONT}},
-        legend={"groupclick": "toggleitem", "tracegroupgap": 14},
+        legend={"groupclick": "toggleitem", "tracegroupgap": 5},
         barcornerradius=2,
     )
     look = {
@@ -134,15 +142,15 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending == ".html":
-        figure.write_html(path, include_plotlyjs=True, default_height=figure.layout.height)
+        figure.write_html(
+            path, config={"displaylogo": False}, default_height=figure.layout.height or "100%"
+        )
     elif ending == ".json":
         figure.write_json(path)
     else:
-        try:
-            import kaleido  # noqa: F401
-        except ImportError as error:
+        if importlib.util.find_spec("kaleido") is None:
             raise MissingExtraError(
                 f"{path.name} is a picture, which plotly draws with kaleido: pip install kaleido, "
                 "or write an .html page, which needs nothing more."
-            ) from error
+            )
         figure.write_image(path, width=1000, scale=2)

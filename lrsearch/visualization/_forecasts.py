@@ -39,7 +39,7 @@ def plot_forecasts(study: optuna.Study, *, objective: int | None = None) -> Figu
         StudyMismatchError: If the study has several objectives and none is named.
     """
     told = seen(study, objective)
-    title = f"{told.name}: loss of averaged weights on the way, and the end"
+    title = f"{told.name}: averaged weights on the way, and the end"
     done = told.finished
     if not done:
         return empty_figure(title, "Nothing to draw yet: no trial has finished.")
@@ -57,6 +57,7 @@ def plot_forecasts(study: optuna.Study, *, objective: int | None = None) -> Figu
         f"{kind[0].upper()}{kind[1:]} of the averaged weights at a share of the budget, against "
         f"the final {told.metric}. Rank correlation 1: the order of the trials was known by then.",
         height=400,
+        room=36,
         panels={
             "rows": 1,
             "cols": len(shares),
@@ -113,7 +114,7 @@ def _loss(readings: Sequence[Reading], share: float, validated: bool) -> float |
 def _heading(share: float, pairs: Sequence[tuple[Shown, float]], told: Seen) -> str:
     text = f"<b>{share:.0%}</b> of the budget<br>"
     if len(pairs) < FEWEST:
-        return f"{text}{len(pairs)} trials: too few to rank"
+        return f"{text}too few trials to rank ({len(pairs)})"
     sign = -1.0 if told.maximize else 1.0
     looks, ends = [loss for _, loss in pairs], [sign * (t.value or 0.0) for t, _ in pairs]
     if len(set(looks)) == 1 or len(set(ends)) == 1:

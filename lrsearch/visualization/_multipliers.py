@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 TITLES = {"multiplier": "edge multiplier (peak rate / edge)", "peak": "peak learning rate"}
-NARROW = 0.09  # of the axis: a band that is narrower has no room for its name
+# Of the axis: a band that is narrower has no room for its name, or only for a word of it.
+NARROW, WIDE = 0.09, 0.16
 
 
 def plot_multipliers(
@@ -30,8 +31,8 @@ def plot_multipliers(
     """Figure of the metric of every trial against its rate, by schedule family.
 
     The background tells what training did at these rates: below, at or above the edge of stability
-    (normalised sharpness rho), or diverged, by the phases and verdicts of the trials. Trials without
-    a final value stand in rows below, by what ended them.
+    (normalised sharpness rho), or diverged, by the phases and verdicts of the trials. Trials that
+    have no final value stand in rows below, by what ended them.
 
     Args:
         study: A study whose trials used `ScheduleSpace.suggest`.
@@ -96,7 +97,7 @@ def _panels(title: str, said: str, kinds: Sequence[str], done: bool) -> Any:
 
 def _said(told: Seen, done: Sequence[Shown], rest: Sequence[Shown]) -> str:
     without = len(told.trials) - len(done) - len(rest)
-    parts = [f"{len(done)} finished trials"]
+    parts = [f"{len(done)} finished trial{'' if len(done) == 1 else 's'}"]
     if rest:
         parts.append(f"{len(rest)} without a final value, below by what ended them")
     if without:
@@ -158,10 +159,12 @@ def _name_bands(figure: Any, found: Sequence[Band], across: dict[str, Any]) -> N
     low, high = across["range"]
     for band in found:
         left, right = place(band.low, across), place(band.high, across)
-        if right - left < NARROW * (high - low):
+        share = (right - left) / (high - low)
+        if share < NARROW:
             continue
+        name = BANDS[band.level]
         figure.add_annotation(
-            text=BANDS[band.level].removesuffix(" the edge"),
+            text=name if share >= WIDE else name.removesuffix(" the edge"),
             x=(left + right) / 2,
             xref="x",
             y=1.0,

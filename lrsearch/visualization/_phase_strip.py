@@ -30,7 +30,8 @@ def draw_phases(figure: Any, said: Sequence[Mapping[str, Any]], last: int) -> No
         said: The phases.
         last: The step of the last reading, to which the last one holds.
     """
-    begun, named = 0, set()
+    begun = 0
+    named: set[str] = set()
     for place, phase in enumerate(said):
         end = last if place + 1 == len(said) else phase["step"]
         regime = phase["regime"]
@@ -62,6 +63,7 @@ def draw_phases(figure: Any, said: Sequence[Mapping[str, Any]], last: int) -> No
             "orientation": "h",
             "x": 0.0,
             "xanchor": "left",
+            "y": 1.0,
             "yanchor": "bottom",
             "traceorder": "normal",
         },

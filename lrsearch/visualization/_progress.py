@@ -9,7 +9,7 @@ import optuna
 
 from lrsearch.integrations.optuna import stored_edges
 from lrsearch.sweeps import Saving, savings
-from lrsearch.visualization._axes import number, value_axis
+from lrsearch.visualization._axes import inside, linear_axis, number, value_axis, widened
 from lrsearch.visualization._figure import FAINT, empty_figure, new_figure, plain
 from lrsearch.visualization._shown import Seen, Shown, seen
 from lrsearch.visualization._style import BLACK, BLUE, SKY, VERMILLION
@@ -85,7 +85,7 @@ def _ended(trial: Shown) -> tuple[float, int]:
 
 def _said(spent: float, edges: float, saved: Sequence[Saving], trials: int) -> str:
     whole = spent + sum(s.saved for s in saved)
-    text = f"{trials} trials cost {spent:.1f} full runs, {edges:.1f} of them for the edge"
+    text = f"{_trials(trials)} cost {spent:.1f} full runs, {edges:.1f} of them for the edge"
     if not saved:
         return f"{text}; nothing was stopped."
     return f"{text}; without stops they would have cost {whole:.1f}."
@@ -94,7 +94,10 @@ def _said(spent: float, edges: float, saved: Sequence[Saving], trials: int) -> s
 def _best(figure: Any, told: Seen, at: Sequence[tuple[float, Shown]]) -> None:
     done = [(cost, t) for cost, t in at if t.value is not None]
     values = [t.value for _, t in done if t.value is not None]
-    up = value_axis(values) if values else {"type": "linear", "range": [0, 1]}
+    cut = [(cost, t) for cost, t in at if t.value is None]
+    up = value_axis(values) if values else linear_axis([0.0, 1.0])
+    if cut:  # a row for them at the worse end
+        up = widened(up, **{"low" if told.maximize else "high": 0.06})
     better = max if told.maximize else min
     best: list[tuple[float, float]] = []
     for cost, trial in done:
@@ -112,12 +115,10 @@ def _best(figure: Any, told: Seen, at: Sequence[tuple[float, Shown]]) -> None:
             marker={"size": 9, "color": SKY, "line": {"color": BLACK, "width": 1}},
             hovertext=[t.hover(told.metric) for _, t in done], hoverinfo="text", row=1, col=1,
         )  # fmt: skip
-    cut = [(cost, t) for cost, t in at if t.value is None]
     if cut:
-        worse = up["range"][0 if told.maximize else 1]
-        level = 10.0**worse if up["type"] == "log" else worse
+        level = inside(up, 0.03 if told.maximize else 0.97)
         figure.add_scatter(
-            x=[cost for cost, _ in cut], y=[level] * len(cut), mode="markers", cliponaxis=False,
+            x=[cost for cost, _ in cut], y=[level] * len(cut), mode="markers",
             name="trial without a final value", hovertext=[t.hover(told.metric) for _, t in cut],
             hoverinfo="text", row=1, col=1,
             marker={"size": 10, "symbol": "x-thin", "color": VERMILLION,
@@ -147,8 +148,10 @@ def _saved(figure: Any, saved: Sequence[Saving]) -> None:
             showlegend=False, hoverinfo="text",
             hovertext=plain(f"{each.kind}: {each.trials} stopped after {each.spent:.2f} full runs "
                             f"in all, {each.saved:.2f} saved"),
-            marker={"color": fill, "line": {"color": "#444444", "width": 1},
-                    "pattern": {"shape": pattern, "fgcolor": "#444444", "size": 7, "solidity": 0.15}},
+            marker={
+                "color": fill, "line": {"color": "#444444", "width": 1},
+                "pattern": {"shape": pattern, "fgcolor": "#444444", "size": 7, "solidity": 0.15},
+            },
             row=1, col=2,
         )  # fmt: skip
         figure.add_annotation(

@@ -13,7 +13,7 @@ from lrsearch.visualization._style import BLACK, BLUE, GREY, VERMILLION
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-FILLS = {"1": "#E4EEF7", "2A": "#DDF1E8", "2B": "#FCEBC6", "3": "#F2D0C1"}
+FILLS = {"1": "#EDF4FB", "2A": "#DDF1E8", "2B": "#F8DFAB", "3": "#EEBFAB"}
 SAID = {
     "1": "1: converges within the budget",
     "2A": "2A: does not, but anneals to no worse",
@@ -35,8 +35,8 @@ def plot_regimes(regime_map: RegimeMap, metric: str) -> Figure:
     found, runs = regime_map, regime_map.runs
     figure = new_figure(
         "Where fixed learning rates lead",
-        f"{len(runs)} runs at fixed rates, annealed at the end; best start {number(found.best.rate)},"
-        f" in regime {found.regime(found.best.rate)}.",
+        f"{len(runs)} runs at fixed rates, annealed at the end; best start "
+        f"{number(found.best.rate)}, in regime {found.regime(found.best.rate)}.",
         height=430,
         panels={"rows": 1, "cols": 2, "horizontal_spacing": 0.1},
     )

@@ -85,7 +85,7 @@ def _draw(figure: Any, trial: Shown, schedule: Schedule, place: int, recommended
         line={"color": look.color, "width": 4.5 if recommended else 1.8, "dash": look.dash},
         hovertext=trial.hover("value"),
         hoverinfo="x+y+text",
-        legendrank=place,
+        legendrank=2 * place,
     )
 
 

@@ -62,7 +62,8 @@ def plot_trial(study: optuna.Study, number: int | None = None) -> Figure:
     value = "" if row["metric"] is None else f", {metric_of(study)} {row['metric']:.4g}"
     figure = new_figure(
         f"{study.study_name}: trial {number}, {row['state']}{value}",
-        f"{_planned(row)}\nend: {row['reason']}",
+        f"{_planned(row)}\n{row['steps']} steps, {row['cost']:.2f} full runs; {row['reason']}",
+        room=28,
         height=sum(HEIGHTS) + 4 * GAP + 120,
         panels={
             "rows": 5,
@@ -85,6 +86,8 @@ def plot_trial(study: optuna.Study, number: int | None = None) -> Figure:
     figure.update_xaxes(title_text="optimizer step", row=GRADIENT)
     for key, at in _legends(figure).items():
         figure.update_layout({key: {"y": at, "yanchor": "top", "x": 1.01, "xanchor": "left"}})
+    if not told["phases"]:
+        _nothing(figure, PHASES, "the readings are too few to say what it was doing")
     return figure
 
 
@@ -94,8 +97,7 @@ def _planned(row: dict[str, Any]) -> str:
     shape = f" ({row['shape']})" if row["shape"] else ""
     return (
         f"{row['family']}{shape}, peak learning rate {row['peak']:.4g} = {row['multiplier']:.3g} x "
-        f"alignment {row['alignment']:.3g} x edge {row['edge']:.4g}; {row['steps']} steps, "
-        f"{row['cost']:.2f} full runs"
+        f"alignment {row['alignment']:.3g} x edge {row['edge']:.4g}"
     )
 
 
@@ -122,17 +124,20 @@ def _losses(figure: Any, readings: Sequence[Reading]) -> None:
                    line={"color": BLUE, "width": 2})  # fmt: skip
     values += _line(
         figure, LOSS, readings, lambda r: r.annealed_loss, "of averaged weights,<br>on one batch",
-        line={"color": VERMILLION, "width": 1.5, "dash": "dash"}, marker={"size": 5, "symbol": "square"},
+        line={"color": VERMILLION, "width": 1.5, "dash": "dash"},
+        marker={"size": 5, "symbol": "square"},
     )  # fmt: skip
     values += _line(
-        figure, LOSS, readings, lambda r: r.annealed_validation, "of averaged weights,<br>validation",
-        mode="markers", marker={"color": BLACK, "symbol": "star-diamond-open", "size": 11},
+        figure, LOSS, readings, lambda r: r.annealed_validation,
+        "of averaged weights,<br>validation", mode="markers",
+        marker={"color": BLACK, "symbol": "star-diamond-open", "size": 11},
     )  # fmt: skip
     start = next((r.initial_loss for r in readings if r.initial_loss is not None), None)
     if start is not None and readings:
         figure.add_scatter(
             x=[0, readings[-1].step], y=[start, start], mode="lines", name="at the start",
-            line={"color": GREY, "width": 1, "dash": "dot"}, row=LOSS, col=1, legend=f"legend{LOSS}",
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            row=LOSS, col=1, legend=f"legend{LOSS}",
         )  # fmt: skip
         values.append(start)
     if not values:
@@ -169,7 +174,10 @@ def _sharpness(figure: Any, readings: Sequence[Reading]) -> None:
         type="rect", x0=0, x1=1, y0=low, y1=high, xref="x domain", fillcolor="#DDF1E8",
         line_width=0, layer="below", row=RHO, col=1,
     )  # fmt: skip
-    figure.add_hline(y=1.0, line={"color": BLACK, "width": 1.2, "dash": "dash"}, row=RHO, col=1)
+    figure.add_shape(
+        type="line", x0=0, x1=1, y0=1, y1=1, xref="x domain",
+        line={"color": BLACK, "width": 1.2, "dash": "dash"}, row=RHO, col=1,
+    )  # fmt: skip
     below = sum(r.rho is not None and r.rho <= 0 for r in readings)
     note = f"<br>({below} not positive, not shown)" if below else ""
     _line(
@@ -179,20 +187,19 @@ def _sharpness(figure: Any, readings: Sequence[Reading]) -> None:
     )  # fmt: skip
     _line(
         figure, RHO, readings, lambda r: r.rho_top if r.rho_top and r.rho_top > 0 else None,
-        "the same with the<br>largest eigenvalue", line={"color": BLUE, "width": 1.5, "dash": "dot"},
+        "the same with the<br>largest eigenvalue",
+        line={"color": BLUE, "width": 1.5, "dash": "dot"},
         marker={"size": 7, "symbol": "circle-open"},
     )  # fmt: skip
+    limit = {"mode": "lines", "line": {"color": BLACK, "width": 1.2, "dash": "dash"}}
+    border = {"color": GREY, "width": 1}
+    square = {"symbol": "square", "size": 12, "color": "#DDF1E8", "line": border}
     for name, look in (
-        ("threshold, ρ = 1", {"mode": "lines", "line": {"color": BLACK, "width": 1.2, "dash": "dash"}}),
-        (
-            f"at the edge, {low:g} to {high:g}",
-            {"mode": "markers", "marker": {"symbol": "square", "size": 12, "color": "#DDF1E8",
-                                           "line": {"color": GREY, "width": 1}}},
-        ),
-    ):  # fmt: skip
-        figure.add_scatter(
-            x=[None], y=[None], name=name, row=RHO, col=1, legend=f"legend{RHO}", **look
-        )
+        ("threshold, ρ = 1", limit),
+        (f"at the edge, {low:g} to {high:g}", {"mode": "markers", "marker": square}),
+    ):
+        shared = {"name": name, "row": RHO, "col": 1, "legend": f"legend{RHO}"}
+        figure.add_scatter(x=[None], y=[None], **shared, **look)
     if not positive:
         _nothing(figure, RHO, "the sharpness was not measured")
 
@@ -225,8 +232,9 @@ def _mark(figure: Any, step: int, text: str, end: int) -> None:
 
 
 def _nothing(figure: Any, row: int, sentence: str) -> None:
+    panel = "y" if row == PHASES else f"y{row}"
     figure.add_annotation(
-        text=plain(sentence), x=0.5, y=0.5, xref="x domain", yref=f"y{row} domain",
+        text=plain(sentence), x=0.5, y=0.5, xref="x domain", yref=f"{panel} domain",
         showarrow=False, font={"color": FAINT},
     )  # fmt: skip
 
@@ -235,7 +243,7 @@ def _legends(figure: Any) -> dict[str, float]:
     """Where the legend of each panel begins: at its panel's top."""
     used = {trace.legend for trace in figure.data if trace.legend}
     return {
-        name: figure.layout[f"yaxis{row}" if row > 1 else "yaxis"].domain[1]
-        for row in range(1, 6)
-        if (name := "legend" if row == 1 else f"legend{row}") in used
+        name: figure.layout[f"yaxis{row}"].domain[1]
+        for row in range(LOSS, GRADIENT + 1)
+        if (name := f"legend{row}") in used
     }
