@@ -82,11 +82,44 @@ def swept(make_shell, tmp_path_factory):
     return shell
 
 
+# Report
+
+
+def test_a_report_is_written_where_it_is_asked_for(swept) -> None:
+    for arguments, name in [
+        ((f"curve-{BUDGET}",), f"curve-{BUDGET}.html"),
+        (("--study", f"curve-{BUDGET}", "--out", "new/r.html"), "new/r.html"),
+        (("-o", "new"), f"new/curve-{BUDGET}.html"),
+    ]:
+        command = swept.run("report", *arguments, "--storage", "sqlite:///s.db")
+        assert (command.code, command.out) == (0, f"wrote {name}\n"), command.err
+        text = (swept.folder / name).read_text(encoding="utf-8")
+        assert text.startswith("<!doctype html>")
+        assert "diverged" in text
+        (swept.folder / name).unlink()
+    told = swept.run("report", "--json", "--storage", "sqlite:///s.db", "-o", "x.html")
+    assert one_document(told.out) == {"study": f"curve-{BUDGET}", "report": "x.html"}
+
+
+def test_a_report_that_cannot_be_is_told_in_a_sentence(swept) -> None:
+    for arguments, words in [
+        (("nothing",), "there is no study 'nothing' in this storage"),
+        (("a", "--study", "b"), "two studies are named, 'a' and 'b'"),
+        (("postgresql://u:sesame@h/d",), "postgresql://u:***@h/d is a storage"),
+        (("--out", "task.py/x.html"), "cannot write the report task.py/x.html"),
+    ]:
+        command = swept.run("report", *arguments, "--storage", "sqlite:///s.db")
+        assert command.code == 1
+        assert words in command.err
+        assert "sesame" not in command.err + command.out
+        assert "Traceback" not in command.err
+
+
 # Help
 
 
 @pytest.mark.parametrize(
-    "command", [None, "edge", "regimes", "sweep", "show", "solution", "export"]
+    "command", [None, "edge", "regimes", "report", "sweep", "show", "solution", "export"]
 )
 def test_help_teaches_every_option(command: str | None) -> None:
     """As a user starts it: in an interpreter of its own; help does not wait for torch."""
@@ -205,7 +238,7 @@ def test_a_sweep_leaves_the_winner_and_its_page(swept) -> None:
     assert winner.provenance["metric"] == study.best_value
     assert winner.budget == BUDGET
     page = (swept.folder / "found here" / f"curve-{BUDGET}.html").read_text(encoding="utf-8")
-    assert "<html>" in page
+    assert "<html" in page
     assert f"curve-{BUDGET}" in page
     assert {p.name for p in (swept.folder / "found here").iterdir()} == {
         f"curve-{BUDGET}.json",
@@ -273,7 +306,12 @@ def test_json_is_one_document_and_progress_goes_elsewhere(shell) -> None:
     assert document["best"] == json.loads(Path(shell.folder, f"curve-{BUDGET}.json").read_text())
     assert document["confirmation"]["trial"] == document["leaderboard"][0]["trial"]
     assert len(document["confirmation"]["values"]) == 2
-    assert document["files"] == {"schedule": f"curve-{BUDGET}.json"}
+    assert document["files"] == {
+        "schedule": f"curve-{BUDGET}.json",
+        "report": f"curve-{BUDGET}.html",
+    }
+    report = Path(shell.folder, document["files"]["report"]).read_text(encoding="utf-8")
+    assert "retrained with 2 fresh seeds" in report  # written after them
     assert document["edge"]["learning_rate"] == document["leaderboard"][0]["edge"]
     assert "trial 1: " in command.err
 
@@ -281,9 +319,10 @@ def test_json_is_one_document_and_progress_goes_elsewhere(shell) -> None:
 def test_without_plotly_there_is_a_hint_and_no_failure(shell) -> None:
     command = shell.run(*sweep(trials=1))  # the shell blocks plotly
     assert command.code == 0
-    assert "a figure needs plotly: pip install 'lrsearch[viz]'" in command.out
-    assert "page of the winner" not in command.out
-    assert [p.name for p in shell.folder.glob("curve*")] == [f"curve-{BUDGET}.json"]
+    assert (
+        "the report has no figures, which need plotly: pip install 'lrsearch[viz]'" in command.out
+    )
+    assert {p.suffix for p in shell.folder.glob("curve*")} == {".json", ".html"}
 
 
 def test_confirm_says_how_well_the_winner_reproduces_and_remembers(shell) -> None:

@@ -22,7 +22,8 @@ from lrsearch.schedules import export
 from lrsearch.search import FAMILY, MULTIPLIER, PLAN_KEY, ScheduleSpace
 from lrsearch.stability import Edge, Reading, Verdict
 from lrsearch.sweeps import masked, schedule_of
-from lrsearch.visualization import page, report
+from lrsearch.visualization import report
+from lrsearch.visualization._report import page
 
 BUDGET, EDGE = 100, 0.2
 SPACE = ScheduleSpace(BUDGET, families=("linear", "cosine", "constant", "uba"))

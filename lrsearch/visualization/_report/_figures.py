@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.exceptions import LrsearchError, MissingExtraError
+from lrsearch.exceptions import LrsearchError
 from lrsearch.sweeps import masked
 from lrsearch.visualization._calibration import plot_calibration
+from lrsearch.visualization._figure import graph_objects
 from lrsearch.visualization._forecasts import plot_forecasts
 from lrsearch.visualization._multipliers import plot_multipliers
 from lrsearch.visualization._progress import plot_progress
@@ -47,6 +48,7 @@ def figures(facts: Facts) -> tuple[Html, Html]:
     if not facts.rows:
         return paragraphs("There is nothing to draw yet."), Html()
     try:
+        graph_objects()
         from plotly.offline import get_plotlyjs
     except ImportError:
         said = "There are none: figures need plotly, pip install 'lrsearch[viz]'."
@@ -74,8 +76,6 @@ def figures(facts: Facts) -> tuple[Html, Html]:
 def _drawn(draw: Callable[[], Figure]) -> Figure | str:
     try:
         return draw()
-    except MissingExtraError:
-        raise
     except LrsearchError as error:
         return str(error)
 
@@ -108,7 +108,8 @@ def _all(facts: Facts) -> list[tuple[str, Callable[[], Figure], str]]:
         (
             "metric and multiplier",
             partial(plot_multipliers, study, **each),
-            f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the edge multiplier"
+            f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the edge "
+            "multiplier"
             + (f", {number(min(known))} to {number(max(known))}" if known else "")
             + f", by family; {stopped} stopped. The background tells what training did there.",
         ),

@@ -56,7 +56,8 @@ def found(facts: Facts) -> Html:
                 class_="tiles",
             ),
             paragraphs(
-                f"The recommended schedule is {shape}. Its peak learning rate is {number(row['peak'])} = "
+                f"The recommended schedule is {shape}. Its peak learning rate is "
+                f"{number(row['peak'])} = "
                 f"{number(row['multiplier'])} (multiplier) x {number(row['alignment'])} "
                 f"(alignment of its shape) x {number(row['edge'])} (edge of stability).",
                 _warmup(facts),

@@ -125,6 +125,7 @@ def _said(facts: Facts, done: list[dict[str, Any]], stopped: list[dict[str, Any]
     )  # fmt: skip
     ticks = f" Ticks at the bottom are {plural(len(stopped), 'trial')} stopped." if stopped else ""
     return (
-        f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the peak learning rate, "
+        f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the peak learning "
+        "rate, "
         f"{number(min(rates))} to {number(max(rates))}, a mark for each family.{winner}{ticks}"
     )
