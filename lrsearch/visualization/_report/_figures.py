@@ -66,9 +66,8 @@ def figures(facts: Facts) -> tuple[Html, Html]:
         key = f"figure-{drawn}"
         box = tag("div", class_="plot", data_of=key, role="img", aria_label=said)
         data = Html(f'<script type="application/json" id="{key}">{_data(figure)}</script>')
-        parts.append(
-            tag("figure", tag("h3", name.capitalize()), box, tag("figcaption", said), data)
-        )
+        title, wide = tag("h3", name.capitalize()), tag("div", box, class_="wide")
+        parts.append(tag("figure", title, wide, tag("figcaption", said), data))
     scripts = f"<script>{get_plotlyjs()}</script><script>{DRAW}</script>" if drawn else ""
     return html(list(parts)), Html(scripts)
 

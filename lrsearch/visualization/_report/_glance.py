@@ -56,7 +56,7 @@ def glance(facts: Facts) -> Html:
         "svg", list(parts), viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="glance", role="img",
         aria_label=said,
     )  # fmt: skip
-    return tag("figure", drawing, tag("figcaption", said))
+    return tag("figure", tag("div", drawing, class_="wide"), tag("figcaption", said))
 
 
 class _Scale:
@@ -125,7 +125,7 @@ def _said(facts: Facts, done: list[dict[str, Any]], stopped: list[dict[str, Any]
     )  # fmt: skip
     ticks = f" Ticks at the bottom are {plural(len(stopped), 'trial')} stopped." if stopped else ""
     return (
-        f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the peak learning "
-        "rate, "
+        f"{capital(facts.metric)} of {plural(len(done), 'finished trial')} against the peak "
+        "learning rate, "
         f"{number(min(rates))} to {number(max(rates))}, a mark for each family.{winner}{ticks}"
     )

@@ -102,6 +102,15 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def compared(share: float | None) -> str:
+    """How much worse than another value, in words."""
+    if share is None:
+        return "-"
+    if abs(share) < 0.0005:
+        return "the same"
+    return f"{percent(abs(share)).lstrip('+')} {'worse' if share > 0 else 'better'}"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -34,6 +34,7 @@ caption{text-align:left;font-size:.86rem;padding-bottom:.3rem}
 th,td{padding:.32rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;text-align:left;
 font-weight:400}
 thead th{color:var(--soft);font-size:.84rem;border-bottom:2px solid var(--line)}
+td.word,th.word{min-width:6.5rem}td:last-child.word{min-width:10rem}
 .number{text-align:right;white-space:nowrap}
 tr.best{background:var(--best)}
 tr.best th,tr.best td{font-weight:600}
@@ -50,14 +51,14 @@ summary{cursor:pointer;padding:.4rem 0;overflow-wrap:anywhere}
 summary .state{color:var(--soft)}
 details>ul,details>p,details>.scroll,details>figure{margin-left:1.1rem}
 details ul{margin-top:.1rem;padding-left:1.1rem;overflow-wrap:anywhere}
-svg.glance{width:100%;height:auto;max-width:46rem;display:block}
+svg.glance{width:100%;height:auto;min-width:32rem;max-width:46rem;display:block}
 svg.glance text{fill:var(--soft);font-size:13px}
 svg.glance .axis{stroke:var(--line);fill:none}
 svg.glance .mark{stroke:var(--ink);stroke-width:1.2;fill:none}
 svg.glance .lone{fill:var(--blue);stroke:var(--ink)}
 svg.glance .stop{stroke:var(--warm)}
 svg.glance .name{fill:var(--ink)}
-.plot{min-height:22rem;background:#fff;border-radius:.4rem;overflow:hidden}
+.wide{overflow-x:auto}.plot{min-width:44rem;min-height:22rem;background:#fff;border-radius:.4rem;overflow:hidden}
 footer{color:var(--soft);font-size:.88rem;padding-bottom:2.5rem}
 @media(max-width:40rem){body{font-size:15px}section{padding:.8rem .9rem;border-radius:.4rem}
 main,header,footer{padding-left:.7rem;padding-right:.7rem}}

@@ -10,6 +10,8 @@ from lrsearch.visualization._report._facts import Facts
 from lrsearch.visualization._report._glance import glance
 from lrsearch.visualization._report._html import (
     Html,
+    capital,
+    compared,
     html,
     number,
     paragraphs,
@@ -49,11 +51,17 @@ def _summary(facts: Facts, own: dict[str, Any]) -> str:
     open_ = [each.family for each in others if not each.told_apart]
     parts = [f"Trial {own['trial']} is recommended for the best {facts.metric} to be expected of "
              f"a new run, among {plural(len(facts.finished), 'finished trial')}."]  # fmt: skip
+    better = [r for r in facts.finished if (facts.over(r["metric"]) or 0.0) < 0]
+    if better:
+        parts.append(f"{plural(len(better), 'trial')} had a better value in one run each; by what "
+                     "runs near them reached, that was luck, or this one had bad luck.")  # fmt: skip
     if behind:
-        parts.append(f"{_listed(behind)} {'is' if len(behind) == 1 else 'are'} behind it with 90 % "
+        parts.append(f"{capital(_listed(behind))} {'is' if len(behind) == 1 else 'are'} behind it with 90 % "
                      "certainty, by the model that chose the trials.")  # fmt: skip
     if open_:
-        parts.append(f"{_listed(open_)} may be as good: this study does not tell them apart.")
+        parts.append(
+            f"{capital(_listed(open_))} may be as good: this study does not tell them apart."
+        )
     if not others:
         parts.append("How sure its lead over other families is cannot be told from this study.")
     return " ".join(parts)
@@ -104,10 +112,10 @@ def _neighbours(facts: Facts, own: dict[str, Any]) -> Html:
                 number(row["peak"]),
                 "the winner" if row is own else f"{octaves:+.2f} octaves",
                 number(row["metric"]),
-                "-" if over is None or row is own else percent(over),
+                "-" if row is own else compared(over),
             ]
         )
-    heads = ["trial", "schedule", "peak rate", "from the winner's", facts.metric, "worse by"]
+    heads = ["trial", "schedule", "peak rate", "from the winner's", facts.metric, "than the winner"]
     caption = f"The winner and the {plural(len(near), 'finished trial')} nearest in peak rate"
     return html([
         table(caption, heads, rows, words={1}, mark=shown.index(own)),
@@ -134,18 +142,18 @@ def _families(facts: Facts, own: dict[str, Any]) -> Html:
                 name,
                 f"{len(done)} of {began}" if began else "not tried",
                 number(best["metric"]) if best else "-",
-                "-" if over is None else percent(over),
+                compared(over),
                 f"{percent(each.gap)} ({percent(each.low)} to {percent(each.high)})"
                 if each
                 else "-",
                 _verdict(name, own["family"], each, len(done), began),
             ]
         )
-    heads = ["family", "finished", f"best {facts.metric}", "worse than the winner, seen",
-             "expected (90 %)", "what this study supports"]  # fmt: skip
+    heads = ["family", "finished", f"best {facts.metric}", "seen, than the winner",
+             "expected gap (90 %)", "what this study supports"]  # fmt: skip
     note = (
-        "Expected: the family at its most promising point against the winner, by the model that "
-        "chose the trials; it assumes a basin around the edge and families alike where their "
+        "Expected gap: the family at its most promising point against the winner, + is worse, by "
+        "the model that chose the trials; it assumes a basin around the edge and families alike where their "
         "shapes are. An interval that reaches below 0 means that the family may be as good."
         if known
         else "How far a family is behind can be told with uncertainty from four finished trials "
