@@ -24,7 +24,7 @@ def cost(facts: Facts) -> Html:
             "run over the whole budget, counted in gradients.",
             _without(facts),
         ),
-        table("Cost in full runs", ["what", "full runs"], list(rows), words={0}),
+        table("Cost in full runs", ["what", "full runs"], rows, words={0}),
     ]
     if spent.stops:
         stops = [
@@ -35,7 +35,7 @@ def cost(facts: Facts) -> Html:
             table(
                 "What each kind of stop saved, in full runs",
                 ["why they were stopped", "trials", "spent", "saved"],
-                list(stops),
+                stops,
                 words={0},
             )
         )
@@ -46,7 +46,7 @@ def cost(facts: Facts) -> Html:
                 "costs, not results."
             )
         )
-    return html(list(parts))
+    return html(parts)
 
 
 def _without(facts: Facts) -> str:

@@ -103,7 +103,7 @@ class Facts:
 
     def over(self, value: float) -> float | None:
         """By what share a metric is worse than the winner's; ``None`` where that says nothing."""
-        own = self.winner.values[0] if self.winner is not None else 0.0
+        own = float(self.winner.values[0]) if self.winner is not None else 0.0
         if not own:
             return None
         return (own - value if self.maximize else value - own) / abs(own)
@@ -116,8 +116,8 @@ def facts_of(study: optuna.Study, storage: str | None = None) -> Facts:
         study: Any study, also one without a trial of ours.
         storage: Where it lives, as it may be shown.
     """
-    rows = [
-        {name: None if value != value else value for name, value in row.items()}
+    rows: list[dict[str, Any]] = [
+        {str(name): None if value != value else value for name, value in row.items()}
         for row in leaderboard(study).astype(object).to_dict("records")
     ]
     trials = {t.number: t for t in study.get_trials(deepcopy=False)}

@@ -47,6 +47,9 @@ def figures(facts: Facts) -> tuple[Html, Html]:
     """The section, and the scripts that the page needs for it."""
     if not facts.rows:
         return paragraphs("There is nothing to draw yet."), Html()
+    if not facts.ours:
+        said = "There are none: they are drawn of trials with a schedule of lrsearch."
+        return paragraphs(said), Html()
     try:
         graph_objects()
         from plotly.offline import get_plotlyjs
@@ -69,7 +72,7 @@ def figures(facts: Facts) -> tuple[Html, Html]:
         title, wide = tag("h3", name.capitalize()), tag("div", box, class_="wide")
         parts.append(tag("figure", title, wide, tag("figcaption", said), data))
     scripts = f"<script>{get_plotlyjs()}</script><script>{DRAW}</script>" if drawn else ""
-    return html(list(parts)), Html(scripts)
+    return html(parts), Html(scripts)
 
 
 def _drawn(draw: Callable[[], Figure]) -> Figure | str:
@@ -103,7 +106,7 @@ def _all(facts: Facts) -> list[tuple[str, Callable[[], Figure], str]]:
     stopped = sum(r["state"] == "pruned" for r in facts.rows)
     own = facts.winner.number if facts.winner is not None and facts.ours else None
     each: dict[str, Any] = {"objective": 0} if facts.several else {}
-    told = [
+    told: list[tuple[str, Callable[[], Figure], str]] = [
         (
             "metric and multiplier",
             partial(plot_multipliers, study, **each),

@@ -53,7 +53,7 @@ def glance(facts: Facts) -> Html:
     parts += _legend(names, bool(stopped))
     said = _said(facts, done, stopped)
     drawing = tag(
-        "svg", list(parts), viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="glance", role="img",
+        "svg", parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="glance", role="img",
         aria_label=said,
     )  # fmt: skip
     return tag("figure", tag("div", drawing, class_="wide"), tag("figcaption", said))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ class Html(str):
     __slots__ = ()
 
 
-Content: TypeAlias = "str | int | list[Content] | None"
+Content: TypeAlias = "str | int | Sequence[Content] | None"
 _EMPTY = {"meta", "br", "hr"}
 
 
@@ -24,7 +25,7 @@ def html(content: Content) -> Html:
         return Html()
     if isinstance(content, Html):
         return content
-    if isinstance(content, list):
+    if not isinstance(content, str | int):
         return Html("".join(html(each) for each in content))
     return Html(escape(masked(str(content)), quote=True))
 
@@ -52,7 +53,12 @@ def code(text: str, label: str) -> Html:
 
 
 def table(
-    caption: str, heads: list[str], rows: list[list[Content]], *, words: set[int], mark: int = -1
+    caption: str,
+    heads: list[str],
+    rows: Sequence[Sequence[Content]],
+    *,
+    words: set[int],
+    mark: int = -1,
 ) -> Html:
     """A table that scrolls by itself where the page is narrow.
 

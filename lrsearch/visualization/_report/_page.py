@@ -79,7 +79,7 @@ def page(study: optuna.Study, *, storage: str | None = None) -> str:
         scripts,
         Html(f"<script>{COPY}</script>"),
     ]  # fmt: skip
-    whole = tag("html", tag("head", list(head)), tag("body", list(body)), lang="en")
+    whole = tag("html", tag("head", head), tag("body", body), lang="en")
     return f"<!doctype html>\n{whole}\n"
 
 

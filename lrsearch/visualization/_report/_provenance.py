@@ -40,7 +40,7 @@ def provenance(facts: Facts) -> Html:
     known = [[name, str(value)] for name, value in rows if value is not None]
     return html(
         [
-            table("The study", ["what", "is"], list(known), words={0, 1}),
+            table("The study", ["what", "is"], known, words={0, 1}),
             _space(facts),
             paragraphs(
                 "Versions are those that read the study for this page; the study does not store "

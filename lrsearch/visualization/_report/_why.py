@@ -54,10 +54,11 @@ def _summary(facts: Facts, own: dict[str, Any]) -> str:
     better = [r for r in facts.finished if (facts.over(r["metric"]) or 0.0) < 0]
     if better:
         parts.append(f"{plural(len(better), 'trial')} had a better value in one run each; by what "
-                     "runs near them reached, that was luck, or this one had bad luck.")  # fmt: skip
+                     "runs near them reached, luck, or the winner's bad luck.")  # fmt: skip
     if behind:
-        parts.append(f"{capital(_listed(behind))} {'is' if len(behind) == 1 else 'are'} behind it with 90 % "
-                     "certainty, by the model that chose the trials.")  # fmt: skip
+        verb = "is" if len(behind) == 1 else "are"
+        parts.append(f"{capital(_listed(behind))} {verb} behind it with 90 % certainty, by the "
+                     "model that chose the trials.")  # fmt: skip
     if open_:
         parts.append(
             f"{capital(_listed(open_))} may be as good: this study does not tell them apart."
@@ -153,8 +154,8 @@ def _families(facts: Facts, own: dict[str, Any]) -> Html:
              "expected gap (90 %)", "what this study supports"]  # fmt: skip
     note = (
         "Expected gap: the family at its most promising point against the winner, + is worse, by "
-        "the model that chose the trials; it assumes a basin around the edge and families alike where their "
-        "shapes are. An interval that reaches below 0 means that the family may be as good."
+        "the model that chose the trials; it assumes a basin around the edge and families alike "
+        "where their shapes are. An interval that reaches below 0: the family may be as good."
         if known
         else "How far a family is behind can be told with uncertainty from four finished trials "
         "on, where lrsearch.EdgeSampler searched the schedule and nothing else."
