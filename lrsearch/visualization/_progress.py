@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from lrsearch.integrations.optuna import stored_edges
+from lrsearch.integrations.optuna import plan_of, stored_edges
 from lrsearch.sweeps import Saving, savings
 from lrsearch.visualization._axes import inside, linear_axis, number, value_axis, widened
 from lrsearch.visualization._figure import FAINT, empty_figure, new_figure, plain
@@ -65,15 +65,23 @@ def plot_progress(study: optuna.Study, *, objective: int | None = None) -> Figur
 
 
 def _costs(study: optuna.Study, begun: Sequence[Shown]) -> tuple[list[tuple[float, Shown]], float]:
-    """Full runs spent when each trial ended, in that order, and those of all calibrations."""
-    left = {edge.learning_rate: edge.cost for _, _, edge in stored_edges(study)}
+    """Full runs spent when each trial ended, in that order, and those of all calibrations.
+
+    A calibration is paid for before the first trial that ended with its edge; one that no trial has
+    used, before all of them.
+    """
+    used = {trial.row["edge"] for trial in begun}
+    left: dict[float | None, float] = {}
+    for _, _, edge in stored_edges(study):
+        rate = edge.learning_rate if edge.learning_rate in used else None
+        left[rate] = left.get(rate, 0.0) + edge.cost
     spent, edges, found = 0.0, 0.0, []
     for trial in sorted(begun, key=_ended):
-        row = trial.row
-        plan = trial.trial.user_attrs["lrsearch:plan"]
-        own = left.pop(row["edge"], 0.0) / plan["budget"]
+        plan = plan_of(trial.trial.user_attrs)
+        assert plan is not None
+        own = (left.pop(plan.edge, 0.0) + left.pop(None, 0.0)) / plan.budget
         edges += own
-        spent += own + row["cost"]
+        spent += own + trial.row["cost"]
         found.append((spent, trial))
     return found, edges
 

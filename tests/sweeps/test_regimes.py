@@ -175,7 +175,7 @@ def test_files_and_sentences(mapped, tmp_path: Path) -> None:
     assert f"cost {mapped.cost:.1f} full runs" in text
 
 
-def test_the_picture_marks_the_regimes(mapped) -> None:
+def test_the_figure_marks_the_regimes(mapped) -> None:
     figure = plot_regimes(mapped.regimes, "validation loss")
     assert {"1", "3"} <= {note.text for note in figure.layout.annotations}
     assert figure.layout.yaxis2.title.text == "validation loss"

@@ -62,6 +62,7 @@ class Book:
     """A study that is written by hand."""
 
     readings = staticmethod(readings_at)
+    edge = EDGE
 
     def __init__(self, name: str = "book", **options: Any) -> None:
         self.study = optuna.create_study(study_name=name, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,17 @@ def test_cost_against_the_best_so_far_and_what_stops_saved(book) -> None:
     assert {s.kind: s.trials for s in savings(book.study)} == dict.fromkeys(bars, 1)
     whole = best.x[-1] + sum(bars.values())
     assert f"without stops they would have cost {whole:.1f}" in figure.layout.title.text
+
+
+def test_every_calibration_is_counted_once(make_book) -> None:
+    made = make_book()
+    made.calibrated(key=16)
+    made.calibrated(key=32)  # the same rate
+    made.calibrated(replace(made.edge, learning_rate=0.7), key=64)  # of a trial that failed early
+    made.add(0.5)
+    made.add(0.4)
+    (best,) = traces(plot_progress(made.study))["best so far"]
+    assert list(best.x) == [2.5, 3.5, 3.5]
 
 
 # Forecasts
