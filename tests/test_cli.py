@@ -277,7 +277,8 @@ def test_the_last_lines_are_commands_that_work(tasks) -> None:
     assert more.code == 0, more.err
     study = study_at(tasks.folder, f"my group/my task-{BUDGET}", "my sweeps.db")
     assert len(study.get_trials()) == 4
-    assert sorted(p.suffix for p in (tasks.folder / "the winner's").iterdir()) == [".json"]
+    written = sorted(p.suffix for p in (tasks.folder / "the winner's").iterdir())
+    assert written == [".html", ".json"]
     assert not list(tasks.folder.glob("*.json"))
 
 
