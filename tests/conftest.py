@@ -85,8 +85,8 @@ class Workshop:
     """
 
     SCRIPT = """
-import gc, io, json, os, runpy, sys, traceback
-import matplotlib.backends.backend_agg, matplotlib.figure, optuna, torch
+import gc, json, os, runpy, sys, traceback
+import optuna, plotly.graph_objects, plotly.subplots, torch
 import lrsearch.cli, lrsearch.sweeps, lrsearch.tasks, lrsearch.visualization
 # What these import when they are first used:
 torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
@@ -94,9 +94,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 lrsearch.sweeps.open_study(
     lrsearch.sweeps.open_storage("sqlite:///:memory:", create=True), "warm", create=True
 )
-figure = matplotlib.figure.Figure(layout="constrained")
-figure.subplots().set_title("warm")
-figure.savefig(io.BytesIO())
+plotly.graph_objects.Figure().to_html()
 gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
@@ -198,7 +196,7 @@ class Shell:
         Args:
             *arguments: The command line.
             pace: Seconds that a step takes while a trial trains; see `set_pace`.
-            picture: Whether matplotlib is there; drawing takes half the time of a small sweep.
+            picture: Whether plotly is there; drawing takes its share of a small sweep.
             **env: Environment variables.
         """
         (self.folder / ".output").mkdir(exist_ok=True)
@@ -210,7 +208,7 @@ class Shell:
             "cwd": str(self.folder),
             "folder": str(self.folder / ".output"),
             "env": {"TASK_PACE": turn, "TASK_LOG": str(self.folder / ".output" / "log"), **env},
-            "block": [] if picture else ["matplotlib.figure"],
+            "block": [] if picture else ["plotly", "plotly.graph_objects"],
         }
         self.commands.append(
             Command(self.workshop, self.workshop.ask(order), self.folder / ".output")

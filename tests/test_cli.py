@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import pytest
 import typer.main
 
@@ -83,11 +82,44 @@ def swept(make_shell, tmp_path_factory):
     return shell
 
 
+# Report
+
+
+def test_a_report_is_written_where_it_is_asked_for(swept) -> None:
+    for arguments, name in [
+        ((f"curve-{BUDGET}",), f"curve-{BUDGET}.html"),
+        (("--study", f"curve-{BUDGET}", "--out", "new/r.html"), "new/r.html"),
+        (("-o", "new"), f"new/curve-{BUDGET}.html"),
+    ]:
+        command = swept.run("report", *arguments, "--storage", "sqlite:///s.db")
+        assert (command.code, command.out) == (0, f"wrote {name}\n"), command.err
+        text = (swept.folder / name).read_text(encoding="utf-8")
+        assert text.startswith("<!doctype html>")
+        assert "diverged" in text
+        (swept.folder / name).unlink()
+    told = swept.run("report", "--json", "--storage", "sqlite:///s.db", "-o", "x.html")
+    assert one_document(told.out) == {"study": f"curve-{BUDGET}", "report": "x.html"}
+
+
+def test_a_report_that_cannot_be_is_told_in_a_sentence(swept) -> None:
+    for arguments, words in [
+        (("nothing",), "there is no study 'nothing' in this storage"),
+        (("a", "--study", "b"), "two studies are named, 'a' and 'b'"),
+        (("postgresql://u:sesame@h/d",), "postgresql://u:***@h/d is a storage"),
+        (("--out", "task.py/x.html"), "cannot write the report task.py/x.html"),
+    ]:
+        command = swept.run("report", *arguments, "--storage", "sqlite:///s.db")
+        assert command.code == 1
+        assert words in command.err
+        assert "sesame" not in command.err + command.out
+        assert "Traceback" not in command.err
+
+
 # Help
 
 
 @pytest.mark.parametrize(
-    "command", [None, "edge", "regimes", "sweep", "show", "solution", "export"]
+    "command", [None, "edge", "regimes", "report", "sweep", "show", "solution", "export"]
 )
 def test_help_teaches_every_option(command: str | None) -> None:
     """As a user starts it: in an interpreter of its own; help does not wait for torch."""
@@ -145,7 +177,7 @@ def test_a_regime_map_is_printed_and_written(shell) -> None:
     arguments = ["regimes", "task.py:task", "--resolution", "1", "--out", "here"]
     command = shell.run(*arguments, picture=True)
     assert command.code == 0, command.err
-    for word in ("1|2", "2|3", "best start", "x edge", "regimes-curve-40.png"):
+    for word in ("1|2", "2|3", "best start", "x edge", "regimes-curve-40.html"):
         assert word in command.out
     document = one_document((shell.folder / "here" / f"regimes-curve-{BUDGET}.json").read_text())
     again = shell.run(*arguments, "--json")  # remembered: nothing is trained
@@ -153,7 +185,7 @@ def test_a_regime_map_is_printed_and_written(shell) -> None:
     told = one_document(again.out)
     assert told.pop("files") == {"map": f"here/regimes-curve-{BUDGET}.json"}
     assert told == document
-    assert "matplotlib" in again.err
+    assert "plotly" in again.err
 
 
 def test_a_regime_map_that_cannot_be_is_told_in_a_sentence(shell) -> None:
@@ -194,7 +226,7 @@ def test_a_solution_that_is_none(shell) -> None:
 # A whole sweep
 
 
-def test_a_sweep_leaves_the_winner_and_its_picture(swept) -> None:
+def test_a_sweep_leaves_the_winner_and_its_page(swept) -> None:
     text = swept.command.out
     assert text.startswith(f"task curve: error, {BUDGET} steps a run, study curve-{BUDGET}\n")
     assert "edge learning rate" in text
@@ -205,12 +237,12 @@ def test_a_sweep_leaves_the_winner_and_its_picture(swept) -> None:
     assert winner.provenance["trial"] == study.best_trial.number
     assert winner.provenance["metric"] == study.best_value
     assert winner.budget == BUDGET
-    picture = swept.folder / "found here" / f"curve-{BUDGET}.png"
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert matplotlib.image.imread(picture).shape[2] == 4
+    page = (swept.folder / "found here" / f"curve-{BUDGET}.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    assert f"curve-{BUDGET}" in page
     assert {p.name for p in (swept.folder / "found here").iterdir()} == {
         f"curve-{BUDGET}.json",
-        f"curve-{BUDGET}.png",
+        f"curve-{BUDGET}.html",
     }
     assert f"cost {sum(r['cost'] for r in board(swept)):.1f} full runs for 4 trials" in text
 
@@ -245,7 +277,8 @@ def test_the_last_lines_are_commands_that_work(tasks) -> None:
     assert more.code == 0, more.err
     study = study_at(tasks.folder, f"my group/my task-{BUDGET}", "my sweeps.db")
     assert len(study.get_trials()) == 4
-    assert sorted(p.suffix for p in (tasks.folder / "the winner's").iterdir()) == [".json"]
+    written = sorted(p.suffix for p in (tasks.folder / "the winner's").iterdir())
+    assert written == [".html", ".json"]
     assert not list(tasks.folder.glob("*.json"))
 
 
@@ -274,17 +307,23 @@ def test_json_is_one_document_and_progress_goes_elsewhere(shell) -> None:
     assert document["best"] == json.loads(Path(shell.folder, f"curve-{BUDGET}.json").read_text())
     assert document["confirmation"]["trial"] == document["leaderboard"][0]["trial"]
     assert len(document["confirmation"]["values"]) == 2
-    assert document["files"] == {"schedule": f"curve-{BUDGET}.json"}
+    assert document["files"] == {
+        "schedule": f"curve-{BUDGET}.json",
+        "report": f"curve-{BUDGET}.html",
+    }
+    report = Path(shell.folder, document["files"]["report"]).read_text(encoding="utf-8")
+    assert "retrained with 2 fresh seeds" in report  # written after them
     assert document["edge"]["learning_rate"] == document["leaderboard"][0]["edge"]
     assert "trial 1: " in command.err
 
 
-def test_without_matplotlib_there_is_a_hint_and_no_failure(shell) -> None:
-    command = shell.run(*sweep(trials=1))  # the shell blocks matplotlib
+def test_without_plotly_there_is_a_hint_and_no_failure(shell) -> None:
+    command = shell.run(*sweep(trials=1))  # the shell blocks plotly
     assert command.code == 0
-    assert "a picture needs matplotlib: pip install 'lrsearch[viz]'" in command.out
-    assert "picture of the winner" not in command.out
-    assert [p.name for p in shell.folder.glob("curve*")] == [f"curve-{BUDGET}.json"]
+    assert (
+        "the report has no figures, which need plotly: pip install 'lrsearch[viz]'" in command.out
+    )
+    assert {p.suffix for p in shell.folder.glob("curve*")} == {".json", ".html"}
 
 
 def test_confirm_says_how_well_the_winner_reproduces_and_remembers(shell) -> None:
@@ -762,4 +801,4 @@ def test_the_command_as_it_is_installed(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert one_document(done.stdout)["study"] == "digits-20"
-    assert (tmp_path / "digits-20.png").exists()
+    assert (tmp_path / "digits-20.html").exists()

@@ -55,10 +55,16 @@ def opened(storage: str, study: str | None) -> optuna.Study:
     """The named study of a storage, or the only one.
 
     Raises:
-        StorageError: If there is no such study, or none is named and there are several.
+        StorageError: If the storage cannot be read.
+        StudyMismatchError: If there is no such study, or none is named and there are several.
     """
-    from lrsearch.sweeps import only_study, open_storage, open_study
+    from lrsearch.exceptions import StudyMismatchError
+    from lrsearch.sweeps import only_study, open_storage, open_study, shown
 
+    if study is not None and "://" in study:
+        raise StudyMismatchError(
+            f"{shown(study)} is a storage, and the name of a study is wanted: give it as --storage."
+        )
     place = open_storage(storage, create=False)
     return open_study(place, study if study is not None else only_study(place))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lrsearch.cli._app import Budget, Json, Seed, TaskName, app
+from lrsearch.cli._pages import write_map
 from lrsearch.cli._terminal import console_for, errors, make_folder, print_json, say
 from lrsearch.cli._words import task_of
 
@@ -24,7 +25,7 @@ def regimes(
         float, typer.Option(help="octaves to which thresholds are bracketed: 1, 0.5, 0.25, ...")
     ] = 0.5,
     out: Annotated[
-        Path, typer.Option(help="folder for the map, its picture, and what has been trained")
+        Path, typer.Option(help="folder for the map, its page, and what has been trained")
     ] = Path(),
     json_: Json = False,
 ) -> None:
@@ -65,7 +66,8 @@ def regimes(
                 listener=live,
                 interrupted=interrupted,
             )
-        files = write_regimes(mapped, found.metric, out, live.note)
+        files = write_regimes(mapped, out)
+        files |= write_map(mapped.regimes, found.metric, files["map"], live.note)
         if json_:
             print_json(mapped.to_dict() | {"files": {n: str(path) for n, path in files.items()}})
             return

@@ -20,6 +20,7 @@ from lrsearch.cli._app import (
     app,
 )
 from lrsearch.cli._optional import OptionalAddress
+from lrsearch.cli._pages import write_report
 from lrsearch.cli._terminal import (
     NOTHING_FINISHED,
     console_for,
@@ -104,9 +105,7 @@ def sweep(
     study: Annotated[
         str | None, typer.Option(help="name of the study  [default: TASK-BUDGET]")
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help="folder for the best schedule and its picture")
-    ] = Path(),
+    out: Annotated[Path, typer.Option(help="folder for the best schedule and the report")] = Path(),
     confirm: Annotated[
         int, typer.Option(min=0, help="retrain the winner with this many fresh seeds")
     ] = 0,
@@ -230,7 +229,7 @@ def sweep(
                 )
             with errors(json_, NOTHING_FINISHED):
                 schedule_of(result.study, None)
-            files = write_winner(result.study, found.metric, out, live.note)
+            files = write_winner(result.study, out)
             again = None
             if confirm:
                 winner = Schedule.load(files["schedule"])
@@ -242,6 +241,7 @@ def sweep(
                     note=live.note,
                     interrupted=interrupted,
                 )
+            files |= write_report(result.study, out, storage, live.note)
         if json_:
             print_json(summary(result.study, edge=result.edge, confirmation=again, files=files))
             return
@@ -264,7 +264,7 @@ def sweep(
         say(
             console,
             "",
-            *(f"{what} of the winner: {path}" for what, path in files.items()),
+            *(f"{what}: {path}" for what, path in files.items()),
             *next_steps(
                 task, space.budget, shown(storage), name, files["schedule"], 2 * trials, more
             ),

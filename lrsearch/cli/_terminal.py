@@ -42,6 +42,9 @@ def errors(as_json: bool, code: int = FAILED) -> Iterator[None]:
 
 
 def fail(message: str, kind: str, as_json: bool, code: int) -> NoReturn:
+    from lrsearch.sweeps import masked
+
+    message = masked(message)
     if as_json:
         print_json({"error": kind, "message": message})
     else:

@@ -22,6 +22,8 @@ from lrsearch.search._space import RATE_KEY as RATE_KEY
 from lrsearch.search._space import REQUEST_KEY as REQUEST_KEY
 from lrsearch.search._space import WARMUP as WARMUP
 from lrsearch.search._space import ScheduleSpace as ScheduleSpace
+from lrsearch.search._standings import Standing as Standing
+from lrsearch.search._stored_space import space_of as space_of
 
 __all__ = [
     "FAMILY",
@@ -38,6 +40,7 @@ __all__ = [
     "Plan",
     "ScheduleSpace",
     "Setting",
+    "Standing",
     "TrialRecord",
     "believed",
     "calibration_seed",
@@ -45,5 +48,6 @@ __all__ = [
     "decide",
     "earlier",
     "ranked",
+    "space_of",
     "trial_seed",
 ]

@@ -32,6 +32,7 @@ from lrsearch.search._locate import Located, Locator
 from lrsearch.search._outlook import Outlook, outlook
 from lrsearch.search._records import TrialRecord
 from lrsearch.search._space import MULTIPLIER, ScheduleSpace
+from lrsearch.search._standings import Standing, standings
 from lrsearch.search._surrogate import CURVATURE, SPREAD, Array
 
 Score = Callable[[Evidence, Located], Array]
@@ -93,6 +94,17 @@ class Engine:
             UnsupportedError: If there are several objectives.
         """
         return outlook(self._locator, records, self.before)
+
+    def standings(self, records: Sequence[TrialRecord]) -> list[Standing]:
+        """How far every family is behind; see `lrsearch.search._standings`.
+
+        Args:
+            records: All trials, in order of their numbers.
+
+        Raises:
+            UnsupportedError: If there are several objectives.
+        """
+        return standings(self._locator, records, self.before)
 
     def _within(self, octaves: float) -> float:
         bounds = self.space.dimensions()[-1]

@@ -49,6 +49,12 @@ def levels(records: Sequence[TrialRecord]) -> Array:
     return np.asarray(over * (TYPICAL / max(typical, floor))) if typical > 0 else over
 
 
+def shares(records: Sequence[TrialRecord], over: Array) -> Array:
+    """Differences of levels as shares of the best value, for one objective; inverse of `levels`."""
+    positive = min(r.values[0] for r in records) > 0
+    return level_share(records) * (np.expm1(over) if positive else over)
+
+
 def _typical(values: Array) -> float:
     """How far the median is above the least, or the greatest where half of them are the least."""
     over = values - values.min()

@@ -170,6 +170,11 @@ class Surrogate:
         return np.asarray(self.weights @ means)
 
 
+def unsquashed(losses: Array) -> Array:
+    """Losses of the process as log losses again, over the least one seen."""
+    return np.asarray(SQUASH * np.sinh(losses / SQUASH))
+
+
 def prior_mean(at: Points) -> Array:
     """What is expected of a run before the first trial, (n,)."""
     return np.asarray(CURVATURE * at.octaves**2 + at.beliefs)

@@ -11,6 +11,7 @@ from lrsearch.stability._host import Host as Host
 from lrsearch.stability._looks import LOOKS as LOOKS
 from lrsearch.stability._looks import look_steps as look_steps
 from lrsearch.stability._looks import looks_in as looks_in
+from lrsearch.stability._phases import AT_EDGE as AT_EDGE
 from lrsearch.stability._phases import phase as phase
 from lrsearch.stability._phases import phases as phases
 from lrsearch.stability._plain import plain as plain
@@ -28,6 +29,7 @@ from lrsearch.stability._verdict import Side as Side
 from lrsearch.stability._verdict import Verdict as Verdict
 
 __all__ = [
+    "AT_EDGE",
     "CONTINUE",
     "LOOKS",
     "Edge",

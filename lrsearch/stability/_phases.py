@@ -21,7 +21,7 @@ from lrsearch.stability._verdict import CONTINUE, Regime, Verdict
 
 WINDOW = 0.15  # of the budget, or of the steps done where it is unknown
 FEWEST, MOST = 3, 24  # readings of a window
-LOW, HIGH = 0.3, 2.0  # rho between them is at the edge
+AT_EDGE = LOW, HIGH = 0.3, 2.0  # rho between them is at the edge
 MOVED = 0.5  # octaves over a window that are a trend
 FLAT = 0.02  # natural log of the loss over a window that is none
 STUCK = 0.8  # of the loss at the start: averaged weights that keep it would not be good if annealed

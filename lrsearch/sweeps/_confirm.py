@@ -118,15 +118,7 @@ def confirm(
 
     Cost: ``seeds`` full runs, none that has been done before.
     """
-    try:
-        trial = int(schedule.provenance["trial"])  # type: ignore[arg-type]
-        tuner = schedule.provenance.get("tuner")
-        metric = float(schedule.provenance["tuner_metric" if tuner else "metric"])  # type: ignore[arg-type]
-    except (KeyError, TypeError) as error:
-        raise StudyMismatchError(
-            "the schedule does not say which trial it comes from: use best_schedule(study)."
-        ) from error
-    values: list[float] = []
+    trial = _trial_of(schedule)
     for turn in range(seeds):
         seed = confirmation_seed(int(study.user_attrs.get(SEED_KEY, 0)), trial, turn)
         name = f"{CONFIRM_PREFIX}{trial}:{seed}"
@@ -134,7 +126,43 @@ def confirm(
             found = train(task, schedule, seed=seed, share=None, interrupted=interrupted).metric
             study.set_user_attr(name, found if math.isfinite(found) else None)
             note(f"retrained with seed {seed}: {task.metric} {found:.4g}")
-        known = study.user_attrs[name]
-        values.append(math.nan if known is None else float(known))
+    return _recorded(study, schedule, trial, seeds)
+
+
+def recorded_confirmation(study: optuna.Study, schedule: Schedule) -> Confirmation | None:
+    """What retraining a study's schedule has shown so far; ``None`` where nobody has.
+
+    Raises:
+        StudyMismatchError: If the schedule does not say which trial it comes from.
+    """
+    trial = _trial_of(schedule)
+    prefix = f"{CONFIRM_PREFIX}{trial}:"
+    seeds = sum(name.startswith(prefix) for name in study.user_attrs)
+    return _recorded(study, schedule, trial, seeds) if seeds else None
+
+
+def confirmations(study: optuna.Study) -> int:
+    """How many retrainings a study has paid for, of whichever trial."""
+    return sum(name.startswith(CONFIRM_PREFIX) for name in study.user_attrs)
+
+
+def _trial_of(schedule: Schedule) -> int:
+    try:
+        return int(schedule.provenance["trial"])  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise StudyMismatchError(
+            "the schedule does not say which trial it comes from: use best_schedule(study)."
+        ) from error
+
+
+def _recorded(study: optuna.Study, schedule: Schedule, trial: int, seeds: int) -> Confirmation:
+    tuner = schedule.provenance.get("tuner")
+    metric = float(schedule.provenance["tuner_metric" if tuner else "metric"])  # type: ignore[arg-type]
+    own = int(study.user_attrs.get(SEED_KEY, 0))
+    names = [
+        f"{CONFIRM_PREFIX}{trial}:{confirmation_seed(own, trial, turn)}" for turn in range(seeds)
+    ]
+    known = [study.user_attrs[name] for name in names]
+    values = tuple(math.nan if value is None else float(value) for value in known)
     by = None if tuner is None else str(tuner)
-    return Confirmation(trial=trial, metric=metric, values=tuple(values), tuner=by)
+    return Confirmation(trial=trial, metric=metric, values=values, tuner=by)

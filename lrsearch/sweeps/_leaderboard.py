@@ -19,6 +19,7 @@ from lrsearch.integrations.optuna import (
 from lrsearch.schedules import get_family
 from lrsearch.search import Plan
 from lrsearch.sweeps._attempts import restarts
+from lrsearch.sweeps._masked import masked
 from lrsearch.sweeps._trial import full_runs
 
 COLUMNS = [
@@ -89,7 +90,8 @@ def row_of(trial: FrozenTrial) -> dict[str, Any]:
     elif trial.state == TrialState.PRUNED:
         row["reason"] = verdict.reason if verdict else "stopped by the study's pruner"
     elif trial.state == TrialState.FAIL:
-        row["reason"] = trial.user_attrs.get(ERROR_KEY, "failed without a stored reason")
+        error = str(trial.user_attrs.get(ERROR_KEY, "failed without a stored reason"))
+        row["reason"] = masked(error)  # an error may name the storage that it came from
     else:
         readings = readings_of(trial.user_attrs)
         row["steps"] = readings[-1].step if readings else 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
-from lrsearch.exceptions import MissingExtraError
 from lrsearch.stability import Threshold
 from lrsearch.sweeps._memory import remember
 from lrsearch.sweeps._regimes import MappedRegimes, stem_of
@@ -56,25 +54,15 @@ def regime_sentences(mapped: MappedRegimes) -> list[str]:
     return lines
 
 
-def write_regimes(
-    mapped: MappedRegimes, metric: str, out: Path, note: Callable[[str], None]
-) -> dict[str, Path]:
-    """Write the map as JSON and, where matplotlib is installed, a picture of it.
+def write_regimes(mapped: MappedRegimes, out: Path) -> dict[str, Path]:
+    """Write the map as JSON.
 
     Returns:
-        The files, by "map" and "picture".
+        The file, by "map".
     """
-    from lrsearch.visualization import plot_regimes, save_figure
-
-    stem = stem_of(mapped.task, mapped.budget)
-    files = {"map": out / f"{stem}.json"}
-    remember(files["map"], mapped.to_dict())
-    try:
-        save_figure(plot_regimes(mapped.regimes, metric), out / f"{stem}.png")
-        files["picture"] = out / f"{stem}.png"
-    except MissingExtraError as error:
-        note(str(error))
-    return files
+    path = out / f"{stem_of(mapped.task, mapped.budget)}.json"
+    remember(path, mapped.to_dict())
+    return {"map": path}
 
 
 def _threshold(found: Threshold, edge: float) -> str:

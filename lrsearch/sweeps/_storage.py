@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.exceptions import LrsearchError, StorageError, StudyMismatchError
+from lrsearch.sweeps._masked import masked
 from lrsearch.sweeps._network import GRPC, engine_options, open_proxy, with_driver
 from lrsearch.sweeps._patient import PatientStorage, first_line
 
@@ -95,7 +95,7 @@ def open_study(
         if not create:
             known = ", ".join(sorted(names)) or "none"
             raise StudyMismatchError(
-                f"there is no study {name!r} in this storage, which has: {known}. "
+                f"there is no study {masked(name)!r} in this storage, which has: {known}. "
                 "Name one with --study."
             )
         return optuna.create_study(
@@ -156,13 +156,7 @@ def local_file(url: str) -> Path | None:
 
 def shown(url: str) -> str:
     """The URL as it may be shown: without a password."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
-        return re.sub(r"//.*@", "//***@", url)
+    return masked(url)
 
 
 def _database(url: str, options: dict[str, Any]) -> RDBStorage:

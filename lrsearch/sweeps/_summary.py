@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
-from lrsearch.exceptions import MissingExtraError, StudyMismatchError
+from lrsearch.exceptions import StudyMismatchError
 from lrsearch.integrations.optuna import best_schedule, recommended, study_outlook
 from lrsearch.schedules import Schedule
 from lrsearch.stability import Edge
@@ -56,33 +55,20 @@ def closing(study: optuna.Study) -> list[str]:
     return [why] if ahead is None else [why, ahead.sentence()]
 
 
-def write_winner(
-    study: optuna.Study, metric: str, out: Path, note: Callable[[str], None]
-) -> dict[str, Path]:
-    """Write the best schedule as JSON and, where matplotlib is installed, a picture of it.
+def write_winner(study: optuna.Study, out: Path) -> dict[str, Path]:
+    """Write the best schedule as JSON.
 
     Args:
         study: The study.
-        metric: Name of its metric, for the picture.
         out: Folder to write into; made if it is missing.
-        note: Told where no picture could be made.
 
     Returns:
-        The files, by "schedule" and "picture".
+        The file, by "schedule".
     """
-    from lrsearch.visualization import plot_sweep, save_figure
-
     out.mkdir(parents=True, exist_ok=True)
-    winner = best_schedule(study)
-    stem = file_stem(study.study_name)
-    files = {"schedule": out / f"{stem}.json"}
-    winner.save(files["schedule"])
-    try:
-        save_figure(plot_sweep(leaderboard(study), winner, metric), out / f"{stem}.png")
-        files["picture"] = out / f"{stem}.png"
-    except MissingExtraError as error:
-        note(str(error))
-    return files
+    path = out / f"{file_stem(study.study_name)}.json"
+    best_schedule(study).save(path)
+    return {"schedule": path}
 
 
 def summary(

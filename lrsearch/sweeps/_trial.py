@@ -31,6 +31,7 @@ from lrsearch.sweeps._attempts import begin_attempt, cause_of_death, leave_attem
 from lrsearch.sweeps._disk import Quota
 from lrsearch.sweeps._events import Listener, TrialEnd
 from lrsearch.sweeps._lease import Lease, checkpoint_path
+from lrsearch.sweeps._masked import masked
 from lrsearch.sweeps._patient import first_line
 from lrsearch.sweeps._weights import put_in_place, set_aside
 from lrsearch.training import Task, TrainResult, load_checkpoint, train
@@ -118,7 +119,7 @@ def _outcome(
     except (StorageInternalError, UpdateFinishedTrialError):
         raise
     except Exception as error:  # a user's task may raise anything
-        reason = f"{type(error).__name__}: {error}"
+        reason = masked(f"{type(error).__name__}: {error}")
         _store_failure(trial, reason)
     return state, value, reason
 

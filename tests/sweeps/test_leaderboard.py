@@ -111,6 +111,15 @@ def test_the_table_shows_every_word_of_the_user(study: optuna.Study) -> None:
     assert len(text.splitlines()) == 1 + 7
 
 
+def test_an_error_that_names_its_storage_shows_no_password() -> None:
+    made = optuna.create_study()
+    failed = made.ask()
+    failed.set_user_attr(ERROR_KEY, "OperationalError: postgresql://me:sesame@host/db is gone")
+    made.tell(failed, state=TrialState.FAIL)
+    (reason,) = leaderboard(made)["reason"]
+    assert reason == "OperationalError: postgresql://me:***@host/db is gone"
+
+
 def test_only_the_first_rows(study: optuna.Study) -> None:
     assert table_of(leaderboard(study), "error", top=2).row_count == 2
     assert table_of(leaderboard(study), "error").row_count == 7

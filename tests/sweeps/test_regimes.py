@@ -136,8 +136,8 @@ def test_what_has_no_end_is_said_so() -> None:
     found = MappedRegimes(task="t", budget=9, seed=0, edge=EDGE, regimes=regime_map(runs))
     text = "\n".join(regime_sentences(found))
     assert "2|3  not found: up to 0.4 no large rate diverges" in text
-    left, _ = plot_regimes(found.regimes, "validation loss").axes
-    assert "3" not in {note.get_text() for note in left.texts}
+    figure = plot_regimes(found.regimes, "validation loss")
+    assert "3" not in {note.text for note in figure.layout.annotations}
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -165,23 +165,26 @@ def test_every_run_is_told_from_its_first_step_to_its_end() -> None:
 
 
 def test_files_and_sentences(mapped, tmp_path: Path) -> None:
-    files = write_regimes(mapped, "validation loss", tmp_path, note=lambda line: None)
+    files = write_regimes(mapped, tmp_path)
     document = json.loads(files["map"].read_text())
     assert document["edge"]["learning_rate"] == 0.2
     assert {run["regime"] for run in document["runs"]} >= {"1", "3"}
-    assert files["picture"].read_bytes().startswith(b"\x89PNG")
     text = "\n".join(regime_sentences(mapped))
     assert "1|2" in text
     assert "2|3" in text
     assert f"cost {mapped.cost:.1f} full runs" in text
 
 
-def test_the_picture_marks_the_regimes(mapped) -> None:
-    left, right = plot_regimes(mapped.regimes, "validation loss").axes
-    named = {text.get_text() for text in left.texts}
-    assert {"1", "3"} <= named
-    assert right.get_title() == "validation loss"
-    assert list(left.lines[0].get_xdata()) == [run.rate for run in mapped.regimes.runs]
+def test_the_figure_marks_the_regimes(mapped) -> None:
+    figure = plot_regimes(mapped.regimes, "validation loss")
+    assert {"1", "3"} <= {note.text for note in figure.layout.annotations}
+    assert figure.layout.yaxis2.title.text == "validation loss"
+    lines = {trace.name: trace for trace in figure.data}
+    levels = [(run.rate, run.loss) for run in mapped.regimes.runs if math.isfinite(run.loss)]
+    drawn = lines["training loss before annealing"]
+    assert list(zip(drawn.x, drawn.y, strict=True)) == levels
+    annealed = [run.annealed for run in mapped.regimes.runs if math.isfinite(run.annealed)]
+    assert list(lines["validation loss annealed"].y) == annealed
 
 
 def test_what_cannot_be_mapped_is_said() -> None:

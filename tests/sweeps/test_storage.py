@@ -74,6 +74,12 @@ def test_no_message_shows_a_password(url: str, monkeypatch) -> None:
         assert ":***@" in str(caught.value) or "//***@" in str(caught.value)
 
 
+def test_no_password_of_a_query_is_shown() -> None:
+    assert (
+        shown("postgresql://h/d?user=u&password=sesame") == "postgresql://h/d?user=u&password=***"
+    )
+
+
 def test_what_is_shown_of_a_url_without_a_password_is_the_url() -> None:
     for url in ("sqlite:///a b.db", "sqlite:////tmp/x.db", "journal:///../x.log", "sqlite:///x.db"):
         assert shown(url) == url

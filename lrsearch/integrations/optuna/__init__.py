@@ -24,9 +24,11 @@ from lrsearch.integrations.optuna._study import enqueue as enqueue
 from lrsearch.integrations.optuna._study import recommended as recommended
 from lrsearch.integrations.optuna._study import store_edge as store_edge
 from lrsearch.integrations.optuna._study import stored_edge as stored_edge
+from lrsearch.integrations.optuna._study import stored_edges as stored_edges
 from lrsearch.integrations.optuna._until import SettledCallback as SettledCallback
 from lrsearch.integrations.optuna._until import check_tolerance as check_tolerance
 from lrsearch.integrations.optuna._until import study_outlook as study_outlook
+from lrsearch.integrations.optuna._until import study_standings as study_standings
 
 __all__ = [
     "ATTEMPTS_KEY",
@@ -54,6 +56,8 @@ __all__ = [
     "refuse_other_space",
     "store_edge",
     "stored_edge",
+    "stored_edges",
     "study_outlook",
+    "study_standings",
     "verdict_of",
 ]

@@ -26,6 +26,7 @@ from lrsearch.search import (
     Engine,
     Outlook,
     ScheduleSpace,
+    Standing,
     TrialRecord,
     earlier,
 )
@@ -125,6 +126,10 @@ class EdgeSampler(BaseSampler):
     def outlook(self, study: Study) -> Outlook | None:
         """What a study of ours may still gain; see `study_outlook`."""
         return self._engine.outlook(self._records(study, number=-1))
+
+    def standings(self, study: Study) -> list[Standing]:
+        """How far every family is behind in a study of ours; see `study_standings`."""
+        return self._engine.standings(self._records(study, number=-1))
 
     def _records(self, study: Study, number: int) -> list[TrialRecord]:
         """All other trials, for the engine; of those that have ended it is known since they did."""

@@ -105,7 +105,7 @@ def recommended(study: optuna.Study) -> FrozenTrial:
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     plans = [plan_of(t.user_attrs) for t in finished]
     known = [plan for plan in plans if plan is not None]
-    if len(known) < len(plans) or any(map(_searches_more, finished, known)):
+    if len(known) < len(plans) or any(map(searches_more, finished, known)):
         return study.best_trial
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     runs = [
@@ -116,7 +116,7 @@ def recommended(study: optuna.Study) -> FrozenTrial:
     return study.best_trial if at is None else copy.deepcopy(finished[at])
 
 
-def _searches_more(trial: FrozenTrial, plan: Plan) -> bool:
+def searches_more(trial: FrozenTrial, plan: Plan) -> bool:
     """Whether a trial has parameters beside its schedule's."""
     ours = {FAMILY, MULTIPLIER, WARMUP} | {f"{plan.family}_{name}" for name in plan.parameters}
     return not ours.issuperset(trial.params)
@@ -210,6 +210,16 @@ def stored_edge(study: optuna.Study, name: str) -> Edge | None:
     """The edge stored in the study under this attribute name."""
     plain = study.user_attrs.get(name)
     return None if plain is None else Edge.from_dict(plain)
+
+
+def stored_edges(study: optuna.Study) -> list[tuple[str, Any, Edge]]:
+    """All edges of a study: kind of optimizer, key as JSON has it (a tuple is a list), edge."""
+    names = sorted(name for name in study.user_attrs if name.startswith(EDGE_PREFIX))
+    keys = [json.loads(name.removeprefix(EDGE_PREFIX)) for name in names]
+    return [
+        (optimizer, key, Edge.from_dict(study.user_attrs[name]))
+        for name, (optimizer, key) in zip(names, keys, strict=True)
+    ]
 
 
 def store_edge(study: optuna.Study, name: str, edge: Edge) -> Edge:
