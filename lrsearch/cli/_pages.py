@@ -10,7 +10,6 @@ from lrsearch.exceptions import MissingExtraError
 
 if TYPE_CHECKING:
     import optuna
-    from plotly.graph_objects import Figure
 
     from lrsearch.stability import RegimeMap
 
@@ -52,18 +51,12 @@ def write_map(regimes: RegimeMap, metric: str, document: Path, note: Note) -> di
     Returns:
         The file, by "page"; nothing without plotly.
     """
-    from lrsearch.visualization import plot_regimes
+    from lrsearch.visualization import plot_regimes, save_figure
 
     path = document.with_suffix(".html")
-    return _written("page", path, lambda: plot_regimes(regimes, metric), note)
-
-
-def _written(name: str, path: Path, draw: Callable[[], Figure], note: Note) -> dict[str, Path]:
-    from lrsearch.visualization import save_figure
-
     try:
-        save_figure(draw(), path)
+        save_figure(plot_regimes(regimes, metric), path)
     except MissingExtraError as error:
         note(str(error))
         return {}
-    return {name: path}
+    return {"page": path}

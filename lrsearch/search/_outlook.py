@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lrsearch.exceptions import UnsupportedError
 from lrsearch.search import _candidates as candidates
-from lrsearch.search._evidence import evidence
+from lrsearch.search._evidence import Evidence, evidence
 from lrsearch.search._finished import NOTHING, Earlier
 from lrsearch.search._kinds import Kinds
 from lrsearch.search._levels import level_share
 from lrsearch.search._locate import Locator
 from lrsearch.search._records import TrialRecord
-from lrsearch.search._surrogate import Array
+from lrsearch.search._surrogate import Array, Surrogate
 
 FEWEST = 4  # finished runs before anything is foretold
 DRAWS = 400
@@ -65,23 +65,23 @@ def outlook(
 
     Cost: a Gaussian process of at most 140 runs and 400 draws of it; no gradients.
     """
-    settled = [r for r in records if r.state != "running"]
-    done = [r for r in settled if r.state == "complete" and np.isfinite(r.values).all()]
-    if any(len(r.values) > 1 for r in done):
-        raise UnsupportedError(
-            "what is still to be gained can be told for one objective: leave `until` out, or "
-            "search one objective."
-        )
-    known = evidence(locator, Kinds().grown(settled), before)
-    if len(done) < FEWEST or known.surrogate is None:
+    found = foretold(
+        locator,
+        records,
+        before,
+        "what is still to be gained can be told for one objective: leave `until` out, or search "
+        "one objective.",
+    )
+    if found is None:
         return None
+    done, known, surrogate = found
     rng = np.random.default_rng([len(done), 23])
     shapes = candidates.shapes(locator.space, rng)
     grid = locator.grid(shapes, candidates.rates(locator.space, None, rng))
     near = np.flatnonzero(known.cliff.holds(grid) >= LIKELY)
     points = grid.points.chosen(near).joined(known.tried)
-    own = len(near) + int(np.argmin(known.surrogate.mean(known.tried)))
-    drawn = known.surrogate.draw(points, rng, DRAWS)
+    own = len(near) + int(np.argmin(surrogate.mean(known.tried)))
+    drawn = surrogate.draw(points, rng, DRAWS)
     best = _often(drawn, HORIZON)
     share = level_share(done)
 
@@ -92,6 +92,24 @@ def outlook(
     return Outlook(
         runs=len(done), remaining=gain(np.arange(drawn.shape[1])), ahead=gain(np.array(best))
     )
+
+
+def foretold(
+    locator: Locator, records: Sequence[TrialRecord], before: Earlier, refusal: str
+) -> tuple[list[TrialRecord], Evidence, Surrogate] | None:
+    """The finished runs, what they tell, and its surrogate; ``None`` before four have finished.
+
+    Raises:
+        UnsupportedError: With ``refusal``, if there are several objectives.
+    """
+    settled = [r for r in records if r.state != "running"]
+    done = [r for r in settled if r.state == "complete" and np.isfinite(r.values).all()]
+    if any(len(r.values) > 1 for r in done):
+        raise UnsupportedError(refusal)
+    known = evidence(locator, Kinds().grown(settled), before)
+    if len(done) < FEWEST or known.surrogate is None:
+        return None
+    return done, known, known.surrogate
 
 
 def _often(drawn: Array, count: int) -> list[int]:

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrsearch.exceptions import UnsupportedError
 from lrsearch.search import _candidates as candidates
-from lrsearch.search._evidence import evidence
 from lrsearch.search._finished import NOTHING, Earlier
-from lrsearch.search._kinds import Kinds
 from lrsearch.search._levels import shares
 from lrsearch.search._locate import Locator
-from lrsearch.search._outlook import DRAWS, FEWEST, LIKELY
+from lrsearch.search._outlook import DRAWS, LIKELY, foretold
 from lrsearch.search._records import TrialRecord
 from lrsearch.search._space import FAMILY
 from lrsearch.search._surrogate import unsquashed
@@ -65,26 +62,23 @@ def standings(
 
     Cost: a Gaussian process of at most 140 runs and 400 draws of it; no gradients.
     """
-    settled = [r for r in records if r.state != "running"]
-    done = [r for r in settled if r.state == "complete" and np.isfinite(r.values).all()]
-    if any(len(r.values) > 1 for r in done):
-        raise UnsupportedError("families can be compared for one objective only.")
-    known = evidence(locator, Kinds().grown(settled), before)
-    if len(done) < FEWEST or known.surrogate is None:
+    told = foretold(locator, records, before, "families can be compared for one objective only.")
+    if told is None:
         return []
+    done, known, surrogate = told
     finished = [str(r.parameters[FAMILY]) for r in done if FAMILY in r.parameters]
     rng = np.random.default_rng([len(done), 29])
     shapes = candidates.shapes(locator.space, rng)
     octaves = candidates.rates(locator.space, None, rng)
     grid = locator.grid(shapes, octaves)
-    means = known.surrogate.mean(grid.points)
+    means = surrogate.mean(grid.points)
     means = np.where(known.cliff.holds(grid) >= LIKELY, means, np.inf)
     of = np.repeat([str(shape[FAMILY]) for shape in shapes], len(octaves))
     families = [f for f in locator.space.families if f in finished]
     best = [int(np.argmin(np.where(of == f, means, np.inf))) for f in families]
     points = grid.points.chosen(np.array(best)).joined(known.tried)
-    own = len(best) + int(np.argmin(known.surrogate.mean(known.tried)))
-    drawn = unsquashed(known.surrogate.draw(points, rng, DRAWS))
+    own = len(best) + int(np.argmin(surrogate.mean(known.tried)))
+    drawn = unsquashed(surrogate.draw(points, rng, DRAWS))
     over = shares(done, drawn[:, : len(best)] - drawn[:, [own]])
     found = [
         Standing(
